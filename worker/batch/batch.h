@@ -1,0 +1,54 @@
+/*
+ * A ragged batch: the only words that data/ and model/ share.  Plain arrays, no padding, owned by
+ * the arena that they were taken from.
+ *
+ *   B sequences, N tokens in all; the tokens of sequence b are starts[b] .. starts[b+1]-1.
+ *   A token's position is its index inside its sequence.
+ */
+#ifndef SB_BATCH_H
+#define SB_BATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sb_batch {
+    size_t B;
+    size_t N;
+    const uint32_t *starts;  /* [B+1] */
+    const int32_t *ids;      /* [N] */
+    const uint8_t *types;    /* [N] token type: 0, or 1 for the second text of a pair */
+    const uint64_t *samples; /* [B] index of the sample in its data set: the key of masks and dropout */
+
+    /* mlm: the masked positions in rising order, and the id that stood there.  Else target_count 0. */
+    size_t target_count;
+    const uint32_t *target_rows; /* [target_count] row in 0..N-1 */
+    const int32_t *target_ids;   /* [target_count] */
+
+    /* classify: class of each sequence, or NULL.  -1: no label. */
+    const int32_t *labels; /* [B] */
+};
+
+/*
+ * What a pass, slot, node or evaluation adds up.  All sums, never means, in double; two of them are
+ * added field by field, always in slot order.
+ */
+struct sb_stats {
+    double samples;  /* sequences seen */
+    double tokens;   /* tokens seen */
+    double targets;  /* what the loss is divided by: masked tokens, or labelled sequences */
+    double loss;     /* sum of the losses of the targets, nats */
+    double correct;  /* targets whose best score is the gold one */
+    double truncated; /* sequences that were cut to max_seq_length */
+};
+
+static inline void sb_stats_add(struct sb_stats *sum, const struct sb_stats *more)
+{
+    sum->samples += more->samples;
+    sum->tokens += more->tokens;
+    sum->targets += more->targets;
+    sum->loss += more->loss;
+    sum->correct += more->correct;
+    sum->truncated += more->truncated;
+}
+
+#endif
