@@ -1,0 +1,99 @@
+/*
+ * The worker's side of the protocol as a pure state machine: given the time and a message it fills an outbox and its
+ * state.  It names what it sends, keeps it until it is acknowledged, and sends it again under the same name.
+ *
+ *   HELLO -> (SEED) -> WANTING -> WORK ... -> FINISH -> OVER
+ */
+#ifndef SB_CLIENT_H
+#define SB_CLIENT_H
+
+#include "batch.h"
+#include "msg.h"
+#include "parts.h"
+
+struct sb_client_options {
+    uint64_t self;               /* incarnation: SB_PEER_WORKER_BIT and random bits */
+    const char *canonical;
+    const char *fingerprint;
+    const char *name;
+    const Sb__Plan *plan;        /* outlives the client */
+    const struct sb_span *spans; /* the layout, in the order of the flat space; copied */
+    size_t span_count;
+    float *weights;              /* [float_count] the flat space: answers are written here */
+    uint32_t retry_ms;           /* push_timeout_ms */
+    bool checksum;
+};
+
+enum sb_client_state {
+    SB_CLIENT_JOINING,  /* HELLO is out */
+    SB_CLIENT_SEED,     /* the caller must push first weights: sb_client_seed */
+    SB_CLIENT_WAITING,  /* nothing to do but to pump */
+    SB_CLIENT_WORK,     /* client->work describes it; weights are complete */
+    SB_CLIENT_FINISH,   /* training is over: the lease holder exports (sb_client_fetch_all first), then sb_client_bye */
+    SB_CLIENT_OVER,     /* client->code, client->sentence */
+};
+
+/* The work at hand. */
+struct sb_work {
+    bool eval;
+    uint64_t step;
+    uint64_t sequence;
+    uint32_t nodes[64];
+    size_t node_count;
+    uint32_t next_nodes[64];
+    size_t next_node_count;
+    uint32_t eval_set;
+    uint64_t first_slot, end_slot;
+};
+
+struct sb_client;
+
+struct sb_client *sb_client_new(const struct sb_client_options *options, uint64_t now_ns);
+void sb_client_free(struct sb_client **client);
+void sb_client_handle(struct sb_client *client, uint64_t now_ns, uint64_t peer, struct sb_msg **msg, struct sb_outbox *out);
+void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
+
+enum sb_client_state sb_client_state(const struct sb_client *client);
+const struct sb_work *sb_client_work(const struct sb_client *client);
+const Sb__Welcome *sb_client_welcome(const struct sb_client *client); /* NULL before it came */
+const struct sb_parts *sb_client_parts(const struct sb_client *client);
+/* Exit code and sentence once OVER; the history JSON once FINISH. */
+int sb_client_code(const struct sb_client *client, const char **sentence);
+const char *sb_client_history(const struct sb_client *client);
+
+/* SEED: pushes weights [float_count] as the first ones; the memory is borrowed until all is acknowledged. */
+void sb_client_seed(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
+
+/*
+ * TRAIN: the sums of one node.  dense is borrowed until released(hint) is called (all parts acknowledged); it is a flat space.
+ * For row-sparse spans: rows (rising, numbers in the whole tensor) and values [row_count, cols], borrowed likewise.
+ * dense NULL: the node was empty.
+ */
+void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t node, float *dense, uint32_t *rows,
+                         float *values, size_t row_count, const struct sb_stats *stats, double seconds,
+                         void (*released)(void *hint), void *hint, struct sb_outbox *out);
+/* EVAL: the sums of one slot; counts may be NULL. */
+void sb_client_push_eval(struct sb_client *client, uint64_t now_ns, uint64_t slot, const struct sb_stats *stats,
+                         const double *counts, size_t count_count, double seconds, struct sb_outbox *out);
+
+/*
+ * Says which rows of the row-sparse span the work needs (rising).  Call when the client asks: SB_CLIENT_WORK is
+ * reported only after the weights of the work are complete; before that sb_client_needs_rows is true once per work.
+ */
+bool sb_client_needs_rows(const struct sb_client *client, const struct sb_work **work);
+void sb_client_want_rows(struct sb_client *client, uint64_t now_ns, const uint32_t *rows, size_t row_count,
+                         struct sb_outbox *out);
+
+/* FINISH: wants every trainable part whole (the export reads caught-up rows too); true when all are here. */
+bool sb_client_fetch_all(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
+void sb_client_bye(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
+/* Asks the coordinator to stop after a checkpoint (signals). */
+void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, struct sb_outbox *out);
+
+/* Counters for the metrics. */
+struct sb_client_counters {
+    uint64_t push_bytes, want_bytes, pushes, acks[5], retries;
+};
+const struct sb_client_counters *sb_client_counters(const struct sb_client *client);
+
+#endif
