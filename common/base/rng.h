@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum sb_rng_purpose {
-    SB_RNG_INIT = 1,  /* initial weights; round = index of the tensor */
+    SB_RNG_INIT = 1,  /* initial weights; round = hash of the tensor's name */
     SB_RNG_SHUFFLE,   /* order of samples; round = epoch */
     SB_RNG_MASK,      /* MLM masks of training; round = epoch */
     SB_RNG_EVAL_MASK, /* MLM masks of evaluation: round 0, for ever the same */
