@@ -1,8 +1,10 @@
 /*
- * A data set after preparation: token ids in a cache file, any sample in O(1), no memory that grows with it.
+ * A data set after preparation: token ids in a cache file, any sample in O(1), no memory that grows
+ * with it.
  *
- * Preparation reads the sources once, tokenises on several threads and writes the cache under cache_dir, named
- * by a hash of contents and settings; a second run, or a second worker (file lock), finds it.
+ * Preparation reads the sources once, tokenises on several threads and writes the cache under
+ * cache_dir, named by a hash of contents and settings; a second run, or a second worker (file
+ * lock), finds it.
  */
 #ifndef SB_DATASET_H
 #define SB_DATASET_H
@@ -17,18 +19,22 @@
 enum sb_dataset_kind {
     SB_DATA_LABELLED, /* one sample a record: [CLS] text [SEP] (pair [SEP]), and a class */
     SB_DATA_LINES,    /* mlm, one sample a non-empty line */
-    SB_DATA_BLOCKS,   /* mlm, the lines of a document joined and cut into blocks of max_seq_length - 2 */
+    SB_DATA_BLOCKS, /* mlm, the lines of a document joined and cut into blocks of max_seq_length - 2
+                     */
 };
 
 struct sb_dataset_options {
     enum sb_dataset_kind kind;
     struct sb_reader_options source;
-    size_t max_seq_length;  /* specials included; longer samples are cut (pairs: longest first) and counted */
-    char *const *labels;    /* class names in id order; NULL: sorted names found in the data (see labels_found) */
+    size_t max_seq_length; /* specials included; longer samples are cut (pairs: longest first) and
+                              counted */
+    char *const *labels;   /* class names in id order; NULL: sorted names found in the data (see
+                              labels_found) */
     size_t label_count;
     const char *cache_dir;
     size_t threads;
-    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t samples); /* may be NULL */
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes,
+                     uint64_t samples); /* may be NULL */
     void *progress_context;
 };
 
@@ -38,46 +44,54 @@ int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *toke
                     const struct sb_dataset_options *options, struct sb_err *err);
 void sb_dataset_free(struct sb_dataset **dataset);
 
-uint64_t sb_dataset_count(const struct sb_dataset *dataset);        /* samples */
-uint64_t sb_dataset_token_count(const struct sb_dataset *dataset);  /* specials included */
+uint64_t sb_dataset_count(const struct sb_dataset *dataset);       /* samples */
+uint64_t sb_dataset_token_count(const struct sb_dataset *dataset); /* specials included */
 uint64_t sb_dataset_truncated_count(const struct sb_dataset *dataset);
-const char *sb_dataset_fingerprint(const struct sb_dataset *dataset); /* 32 hex digits: content and settings */
+const char *
+sb_dataset_fingerprint(const struct sb_dataset *dataset); /* 32 hex digits: content and settings */
 size_t sb_dataset_label_count(const struct sb_dataset *dataset);
 const char *sb_dataset_label(const struct sb_dataset *dataset, size_t id);
 
 /* Tokens of one sample with specials; O(1). */
 uint32_t sb_dataset_length(const struct sb_dataset *dataset, uint64_t sample);
 /* ids and types [length]; label (-1: none); truncated: 1 if it was cut. */
-int sb_dataset_read(const struct sb_dataset *dataset, uint64_t sample, int32_t *ids, uint8_t *types, int32_t *label,
-                    int *truncated, struct sb_err *err);
+int sb_dataset_read(const struct sb_dataset *dataset, uint64_t sample, int32_t *ids, uint8_t *types,
+                    int32_t *label, int *truncated, struct sb_err *err);
 
 /*
- * The order of an epoch: a keyed order of chunks, and a keyed order inside windows of chunks, so that reads stay near each
- * other.  Position k of the epoch -> sample, O(1).  With shuffle off the identity.
+ * The order of an epoch: a keyed order of chunks, and a keyed order inside windows of chunks, so
+ * that reads stay near each other.  Position k of the epoch -> sample, O(1).  With shuffle off the
+ * identity.
  */
-uint64_t sb_dataset_order(const struct sb_dataset *dataset, uint64_t seed, uint64_t epoch, bool shuffle, uint64_t k);
+uint64_t sb_order_sample(uint64_t count, uint64_t seed, uint64_t epoch, bool shuffle, uint64_t k);
+uint64_t sb_dataset_order(const struct sb_dataset *dataset, uint64_t seed, uint64_t epoch,
+                          bool shuffle, uint64_t k);
 
 /*
- * Deals the samples of a step to slots: longest first to the slot with the fewest tokens, ties by index.
- * slot_of [count] receives the slot of each.  Pure.
+ * Deals the samples of a step to slots: longest first to the slot with the fewest tokens, ties by
+ * index. slot_of [count] receives the slot of each.  Pure.
  */
-void sb_deal_slots(uint32_t *slot_of, const uint32_t *lengths, size_t count, size_t slot_count, struct sb_arena *arena);
+void sb_deal_slots(uint32_t *slot_of, const uint32_t *lengths, size_t count, size_t slot_count,
+                   struct sb_arena *arena);
 
 struct sb_mask_options {
-    double probability;      /* mlm_probability */
-    bool whole_word;
+    double probability; /* mlm_probability */
+    bool whole_word;    /* the pieces of a word are targets together or not at all */
 };
 
 /*
- * Collates samples into one ragged batch.  masks NULL: no MLM targets.  mask_key: sb_rng_key of SB_RNG_MASK and
- * the epoch, or SB_RNG_EVAL_MASK.  Masking: 80 % [MASK], 10 % a random ordinary token, 10 % kept; specials never;
- * k = max(1, round(probability * candidates)) targets in each sequence that has a candidate, drawn without replacement; whole words as units.
+ * Collates samples into one ragged batch.  masks NULL: no MLM targets.  mask_key: sb_rng_key of
+ * SB_RNG_MASK and the epoch, or SB_RNG_EVAL_MASK.  Masking: 80 % [MASK], 10 % a random ordinary
+ * token, 10 % kept; specials never; k = max(1, round(probability * candidates)) targets in each
+ * sequence that has a candidate, drawn without replacement; whole words as units.
  */
-int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset, const struct sb_wordpiece *tokenizer,
-               const uint64_t *samples, size_t count, const struct sb_mask_options *masks, const struct sb_rng *mask_key,
+int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
+               const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
+               const struct sb_mask_options *masks, const struct sb_rng *mask_key,
                struct sb_arena *arena, struct sb_stats *stats, struct sb_err *err);
 
-/* The masking of one sequence, in place; returns the number of targets (positions in rising order, original ids). */
+/* The masking of one sequence, in place; returns the number of targets (positions in rising order,
+ * original ids). */
 size_t sb_mask_sequence(int32_t *ids, size_t length, uint32_t *positions, int32_t *originals,
                         const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                         const struct sb_rng *key, uint64_t sample, struct sb_arena *arena);

@@ -1,0 +1,81 @@
+/* Samples become a ragged batch; the arrays lie in the arena of the slot. */
+#include "dataset.h"
+
+#include "cache.h"
+#include "dataset_parts.h"
+
+#include <inttypes.h>
+
+static size_t mask_all(struct sb_batch *batch, int32_t *ids, const struct sb_wordpiece *tokenizer,
+                       const struct sb_mask_options *masks, const struct sb_rng *mask_key,
+                       struct sb_arena *arena)
+{
+    uint32_t *rows = sb_arena_array(arena, uint32_t, batch->N);
+    int32_t *originals = sb_arena_array(arena, int32_t, batch->N);
+    size_t count = 0;
+    for (size_t b = 0; b < batch->B; b++) {
+        uint32_t start = batch->starts[b];
+        size_t found = sb_mask_sequence(ids + start, batch->starts[b + 1] - start, rows + count,
+                                        originals + count, tokenizer, masks, mask_key,
+                                        batch->samples[b], arena);
+        for (size_t i = count; i < count + found; i++)
+            rows[i] += start;
+        count += found;
+    }
+    batch->target_rows = rows;
+    batch->target_ids = originals;
+    return count;
+}
+
+int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
+               const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
+               const struct sb_mask_options *masks, const struct sb_rng *mask_key,
+               struct sb_arena *arena, struct sb_stats *stats, struct sb_err *err)
+{
+    const struct sb_cache *cache = sb_dataset_cache(dataset);
+    struct sb_cache_entry *entries = sb_arena_array(arena, struct sb_cache_entry, count);
+    uint32_t *starts = sb_arena_array(arena, uint32_t, count + 1);
+    uint64_t *kept = sb_arena_array(arena, uint64_t, count);
+    int32_t *labels = sb_arena_array(arena, int32_t, count);
+    size_t truncated = 0;
+    uint64_t N = 0;
+
+    starts[0] = 0;
+    for (size_t b = 0; b < count; b++) {
+        if (sb_cache_entry_read(cache, samples[b], &entries[b], err) < 0)
+            return -1;
+        N += entries[b].length;
+        if (N > UINT32_MAX)
+            return sb_err_set(err, SB_ERR_CONFIG, "a batch of %zu samples has too many tokens",
+                              count);
+        starts[b + 1] = (uint32_t)N;
+        kept[b] = samples[b];
+        labels[b] = entries[b].label;
+        truncated += (entries[b].flags & SB_CACHE_TRUNCATED) != 0;
+    }
+
+    int32_t *ids = sb_arena_array(arena, int32_t, N);
+    uint8_t *types = sb_arena_array(arena, uint8_t, N);
+    for (size_t b = 0; b < count; b++) {
+        if (sb_cache_tokens_read(cache, samples[b], &entries[b], ids + starts[b], err) < 0)
+            return -1;
+        sb_entry_types(&entries[b], types + starts[b]);
+    }
+
+    *batch = (struct sb_batch){
+        .B = count,
+        .N = (size_t)N,
+        .starts = starts,
+        .ids = ids,
+        .types = types,
+        .samples = kept,
+        .labels = sb_dataset_is_labelled(dataset) ? labels : NULL,
+    };
+    if (masks)
+        batch->target_count = mask_all(batch, ids, tokenizer, masks, mask_key, arena);
+    if (stats)
+        sb_stats_add(stats, &(struct sb_stats){.samples = (double)count,
+                                               .tokens = (double)N,
+                                               .truncated = (double)truncated});
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* What the files of the data set share with each other and with nobody else. */
+#ifndef SB_DATASET_PARTS_H
+#define SB_DATASET_PARTS_H
+
+#include "cache.h"
+#include "dataset.h"
+
+#include <string.h>
+
+const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset);
+bool sb_dataset_is_labelled(const struct sb_dataset *dataset);
+
+static inline void sb_entry_types(const struct sb_cache_entry *entry, uint8_t *types)
+{
+    memset(types, 0, entry->first_length);
+    memset(types + entry->first_length, 1, (size_t)entry->length - entry->first_length);
+}
+
+#endif
