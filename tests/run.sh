@@ -7,7 +7,7 @@
 # The last line is `N passed, N failed, N skipped`; the exit code is 0 only if nothing failed.
 # A test program's cases count one by one; under the sanitizers a program counts once.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 70
 
 sanitized='unit|numeric'
 long=false
