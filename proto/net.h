@@ -40,10 +40,11 @@ int sb_net_send_all(struct sb_net *net, struct sb_outbox *outbox, struct sb_err 
 
 /*
  * ZeroMQ.  self is this process's peer number: it is the ROUTER identity under which others see us.
- * endpoint: "tcp://*:0", "tcp://HOST:PORT" or "ipc://PATH"; NULL for a process that only connects.
+ * endpoint: "tcp://HOST:PORT" (HOST * is every interface, PORT 0 any free one) or "ipc://PATH"; NULL for a process
+ * that only connects.
  */
 int sb_net_zmq_new(struct sb_net **net, uint64_t self, const char *endpoint, struct sb_err *err);
-/* The endpoint that was bound, with the port (and for tcp://* the host name) filled in. */
+/* The endpoint that was bound, with the port (and for host * an address that others reach) filled in. */
 const char *sb_net_zmq_endpoint(const struct sb_net *net);
 /* From now on messages to peer go to endpoint.  Calling again with another endpoint replaces it. */
 int sb_net_zmq_connect(struct sb_net *net, uint64_t peer, const char *endpoint, struct sb_err *err);
