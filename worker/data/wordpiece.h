@@ -1,9 +1,10 @@
 /*
- * BERT's tokenizer: normalise, split into words and punctuation, cut words into the longest known pieces.
- * Ids and offsets equal those of Hugging Face's tokenizers (BertNormalizer, BertPreTokenizer, WordPiece).
+ * BERT's tokenizer: normalise, split into words and punctuation, cut words into the longest known
+ * pieces. Ids and offsets equal those of Hugging Face's tokenizers (BertNormalizer,
+ * BertPreTokenizer, WordPiece).
  *
- * A tokenizer is read-only after opening: any number of threads may encode with it, each with its own
- * struct sb_encoding.  Every valid UTF-8 string tokenizes.
+ * A tokenizer is read-only after opening: any number of threads may encode with it, each with its
+ * own struct sb_encoding.  Every valid UTF-8 string tokenizes.
  */
 #ifndef SB_WORDPIECE_H
 #define SB_WORDPIECE_H
@@ -16,7 +17,7 @@
 
 struct sb_wordpiece_options {
     bool lowercase;
-    int strip_accents;        /* 1, 0, or -1: as lowercase */
+    int strip_accents; /* 1, 0, or -1: as lowercase */
     bool split_chinese_chars;
     bool clean_text;
 };
@@ -24,17 +25,22 @@ struct sb_wordpiece_options {
 struct sb_wordpiece;
 
 /* From a vocabulary file, one piece a line. */
-int sb_wordpiece_open_vocab(struct sb_wordpiece **tokenizer, const char *path, const struct sb_wordpiece_options *options,
-                            struct sb_err *err);
-/* From a model folder: tokenizer.json, or vocab.txt with tokenizer_config.json.  Truncation and padding blocks are ignored. */
-int sb_wordpiece_open_folder(struct sb_wordpiece **tokenizer, const char *folder, struct sb_err *err);
+int sb_wordpiece_open_vocab(struct sb_wordpiece **tokenizer, const char *path,
+                            const struct sb_wordpiece_options *options, struct sb_err *err);
+/* From a model folder: tokenizer.json, or vocab.txt with tokenizer_config.json.  Truncation and
+ * padding blocks are ignored. */
+int sb_wordpiece_open_folder(struct sb_wordpiece **tokenizer, const char *folder,
+                             struct sb_err *err);
 void sb_wordpiece_free(struct sb_wordpiece **tokenizer);
 /* Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json. */
-int sb_wordpiece_write(const struct sb_wordpiece *tokenizer, const char *folder, size_t max_length, struct sb_err *err);
+int sb_wordpiece_write(const struct sb_wordpiece *tokenizer, const char *folder, size_t max_length,
+                       struct sb_err *err);
 
 size_t sb_wordpiece_count(const struct sb_wordpiece *tokenizer);
-const char *sb_wordpiece_text(const struct sb_wordpiece *tokenizer, int32_t id); /* NULL if out of range */
-int32_t sb_wordpiece_id(const struct sb_wordpiece *tokenizer, const char *piece); /* -1 if unknown */
+const char *sb_wordpiece_text(const struct sb_wordpiece *tokenizer,
+                              int32_t id); /* NULL if out of range */
+int32_t sb_wordpiece_id(const struct sb_wordpiece *tokenizer,
+                        const char *piece); /* -1 if unknown */
 bool sb_wordpiece_is_special(const struct sb_wordpiece *tokenizer, int32_t id);
 /* A piece that goes on with the word before it ("##..."). */
 bool sb_wordpiece_continues(const struct sb_wordpiece *tokenizer, int32_t id);
@@ -57,6 +63,7 @@ struct sb_encoding {
 void sb_encoding_release(struct sb_encoding *encoding);
 
 /* Without [CLS] and [SEP].  text must be valid UTF-8 (sb_utf8_check). */
-void sb_wordpiece_encode(const struct sb_wordpiece *tokenizer, const char *text, size_t bytes, struct sb_encoding *out);
+void sb_wordpiece_encode(const struct sb_wordpiece *tokenizer, const char *text, size_t bytes,
+                         struct sb_encoding *out);
 
 #endif
