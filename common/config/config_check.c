@@ -1,0 +1,225 @@
+/* What no single row can say: what must be there, and what excludes each other. */
+#include "config.h"
+
+#include "config_rows.h"
+#include "file.h"
+
+#include <glob.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int trouble(const struct sb_job *job, const char *key, enum sb_err_code code,
+                   struct sb_err *err, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* An error about one row, with the place where its value comes from in front. */
+static int trouble(const struct sb_job *job, const char *key, enum sb_err_code code,
+                   struct sb_err *err, const char *format, ...)
+{
+    const struct sb_row *row = sb_row_find(key);
+    sb_assert(row);
+    const struct sb_origin *origin = &job->origins[row - sb_rows];
+    char sentence[768];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof(sentence), format, args);
+    va_end(args);
+    sb_err_set(err, code, "%s", sentence);
+    switch (origin->source) {
+    case SB_BY_FILE:
+        return sb_err_context(err, "%s:%u:%u", job->job_path, origin->line, origin->column);
+    case SB_BY_ENVIRONMENT:
+        return sb_err_context(err, "environment");
+    case SB_BY_COMMAND:
+        return sb_err_context(err, "--set %s", key);
+    case SB_BY_DEFAULT:
+        break;
+    }
+    return job->job_path ? sb_err_context(err, "%s", job->job_path) : -1;
+}
+
+/* Settings that only one task reads. */
+static const struct {
+    const char *key, *task;
+} owned[] = {
+    {"whole_word_mask", "mlm"},         {"line_by_line", "mlm"},
+    {"mlm_probability", "mlm"},         {"labels", "classify"},
+    {"label_column", "classify"},       {"text_pair_column", "classify"},
+    {"classifier_dropout", "classify"},
+};
+
+static bool is_default(const struct sb_job *job, const struct sb_row *row)
+{
+    struct sb_bytes value = SB_BYTES_INIT, usual = SB_BYTES_INIT;
+    struct sb_job defaults;
+    sb_job_init(&defaults);
+    sb_row_print(&value, job, row);
+    sb_row_print(&usual, &defaults, row);
+    bool same = value.count == usual.count &&
+                !memcmp(value.count ? value.data : "", usual.count ? usual.data : "", value.count);
+    sb_job_release(&defaults);
+    sb_bytes_release(&value);
+    sb_bytes_release(&usual);
+    return same;
+}
+
+static int check_task(const struct sb_job *job, struct sb_err *err)
+{
+    if (!job->task)
+        return trouble(job, "task", SB_ERR_CONFIG, err, "task is missing: mlm or classify");
+    for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
+        if (strcmp(owned[i].task, job->task) && !is_default(job, sb_row_find(owned[i].key)))
+            return trouble(job, owned[i].key, SB_ERR_CONFIG, err,
+                           "%s belongs to task %s; this task is %s", owned[i].key, owned[i].task,
+                           job->task);
+    }
+    for (size_t i = 0; i < job->labels.count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (!strcmp(job->labels.items[i], job->labels.items[j]))
+                return trouble(job, "labels", SB_ERR_CONFIG, err, "labels has '%s' twice",
+                               job->labels.items[i]);
+        }
+    }
+    if (job->labels.count == 1)
+        return trouble(job, "labels", SB_ERR_CONFIG, err,
+                       "labels has one name; a classifier needs two or more");
+    return 0;
+}
+
+static int check_model(const struct sb_job *job, struct sb_err *err)
+{
+    if (!job->model_name_or_path && !job->config_name)
+        return trouble(job, "model_name_or_path", SB_ERR_CONFIG, err,
+                       "no model: set model_name_or_path to a model folder, or config_name and "
+                       "tokenizer_name for a fresh one");
+    if (job->model_name_or_path && job->config_name)
+        return trouble(job, "config_name", SB_ERR_CONFIG, err,
+                       "config_name is for a fresh model; model_name_or_path brings its own");
+    if (!job->model_name_or_path && !job->tokenizer_name)
+        return trouble(job, "tokenizer_name", SB_ERR_CONFIG, err,
+                       "tokenizer_name is missing; a fresh model has none of its own");
+    return 0;
+}
+
+static int check_data(const struct sb_job *job, struct sb_err *err)
+{
+    if (!job->train_file.count)
+        return trouble(job, "train_file", SB_ERR_CONFIG, err, "train_file is missing");
+    if (!job->output_dir)
+        return trouble(job, "output_dir", SB_ERR_CONFIG, err, "output_dir is missing");
+    if (job->eval_steps && !job->validation_file.count)
+        return trouble(job, "eval_steps", SB_ERR_CONFIG, err,
+                       "eval_steps without a validation_file");
+    /* [CLS] and [SEP] are two, and a sample without a token of its own teaches nothing. */
+    if (job->max_seq_length && job->max_seq_length < 3)
+        return trouble(job, "max_seq_length", SB_ERR_CONFIG, err,
+                       "max_seq_length is %" PRIu32 "; [CLS], one token and [SEP] need 3",
+                       job->max_seq_length);
+    return 0;
+}
+
+static int check_steps(const struct sb_job *job, struct sb_err *err)
+{
+    if (job->slots & (job->slots - 1))
+        return trouble(job, "slots", SB_ERR_CONFIG, err,
+                       "slots is %" PRIu32 "; it must be a power of two, or 0", job->slots);
+    if (job->max_steps == 0 && job->num_train_epochs == 0)
+        return trouble(job, "num_train_epochs", SB_ERR_CONFIG, err,
+                       "max_steps and num_train_epochs are both 0: there is nothing to do");
+    if (job->max_seq_length > job->max_tokens_per_pass)
+        return trouble(job, "max_tokens_per_pass", SB_ERR_CONFIG, err,
+                       "max_tokens_per_pass is %" PRIu32 ", less than one sample of "
+                       "max_seq_length %" PRIu32,
+                       job->max_tokens_per_pass, job->max_seq_length);
+    return 0;
+}
+
+static int check_optimizer(const struct sb_job *job, struct sb_err *err)
+{
+    if (job->warmup_steps && job->warmup_ratio > 0)
+        return trouble(job, "warmup_ratio", SB_ERR_CONFIG, err,
+                       "warmup_steps and warmup_ratio exclude each other");
+    if ((job->warmup_steps || job->warmup_ratio > 0) && !strcmp(job->lr_scheduler_type, "constant"))
+        return trouble(job, "lr_scheduler_type", SB_ERR_CONFIG, err,
+                       "lr_scheduler_type constant has no warmup; constant_with_warmup has");
+    if (job->max_steps && job->warmup_steps > job->max_steps)
+        return trouble(job, "warmup_steps", SB_ERR_CONFIG, err,
+                       "warmup_steps is %" PRIu64 ", more than max_steps %" PRIu64,
+                       job->warmup_steps, job->max_steps);
+    const struct {
+        const char *key;
+        double value;
+    } dropouts[] = {
+        {"hidden_dropout_prob", job->hidden_dropout_prob},
+        {"attention_probs_dropout_prob", job->attention_probs_dropout_prob},
+        {"classifier_dropout", job->classifier_dropout},
+    };
+    for (size_t i = 0; i < sizeof(dropouts) / sizeof(dropouts[0]); i++) {
+        if (dropouts[i].value < 0 && dropouts[i].value != -1)
+            return trouble(job, dropouts[i].key, SB_ERR_CONFIG, err,
+                           "%s is %.15g; it must be from 0 to 0.99, or -1 for the model's",
+                           dropouts[i].key, dropouts[i].value);
+    }
+    return 0;
+}
+
+static int check_processes(const struct sb_job *job, struct sb_err *err)
+{
+    if (job->servers && !job->workers)
+        return trouble(job, "servers", SB_ERR_CONFIG, err,
+                       "servers is %" PRIu32
+                       " but workers is 0: set both, or neither for one process",
+                       job->servers);
+    if (job->workers && !job->servers)
+        return trouble(job, "workers", SB_ERR_CONFIG, err,
+                       "workers is %" PRIu32
+                       " but servers is 0: set both, or neither for one process",
+                       job->workers);
+    return 0;
+}
+
+int sb_job_check(const struct sb_job *job, struct sb_err *err)
+{
+    if (check_task(job, err) < 0 || check_model(job, err) < 0 || check_data(job, err) < 0 ||
+        check_steps(job, err) < 0 || check_optimizer(job, err) < 0 || check_processes(job, err) < 0)
+        return -1;
+    return 0;
+}
+
+static int check_path(const struct sb_job *job, const char *key, const char *path,
+                      struct sb_err *err)
+{
+    if (!path || sb_file_exists(path) || sb_dir_exists(path))
+        return 0;
+    return trouble(job, key, SB_ERR_NO_INPUT, err, "%s: there is no '%s'", key, path);
+}
+
+static int check_sources(const struct sb_job *job, const char *key, const struct sb_list *list,
+                         struct sb_err *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *path = list->items[i];
+        glob_t found = {0};
+        if (!strcmp(path, "-") || sb_file_exists(path))
+            continue;
+        int rc = glob(path, GLOB_NOSORT, NULL, &found);
+        globfree(&found);
+        if (rc != 0)
+            return trouble(job, key, SB_ERR_NO_INPUT, err, "%s: there is no '%s'", key, path);
+    }
+    return 0;
+}
+
+int sb_job_check_inputs(const struct sb_job *job, struct sb_err *err)
+{
+    if (check_path(job, "model_name_or_path", job->model_name_or_path, err) < 0 ||
+        check_path(job, "config_name", job->config_name, err) < 0 ||
+        check_path(job, "tokenizer_name", job->tokenizer_name, err) < 0 ||
+        check_sources(job, "train_file", &job->train_file, err) < 0 ||
+        check_sources(job, "validation_file", &job->validation_file, err) < 0 ||
+        check_sources(job, "test_file", &job->test_file, err) < 0)
+        return -1;
+    return 0;
+}
