@@ -115,8 +115,9 @@ static void longest_piece_wins_and_a_rest_is_unknown(void **state)
 {
     (void)state;
     struct sb_wordpiece *t = open_small(&uncased);
-    assert_encodes(t, "abcd", 4,
-                   "5:0-2 7:2-4"); /* abc would leave d, but ##cd is not tried: greedy */
+    assert_encodes(t, "abcd", 4, "1:0-4"); /* abc first; ab ##cd would fit, but is not tried */
+    assert_encodes(t, "abab", 4, "1:0-4");
+    assert_encodes(t, "xy", 2, "11:0-1 12:1-2");
     assert_encodes(t, "ABxy!", 5, "1:0-4 10:4-5"); /* no ##x */
     assert_encodes(t, "", 0, "");
     assert_encodes(t, " \t\n", 3, "");
