@@ -1,0 +1,30 @@
+/*
+ * Evaluation of a model on a data set: a step without an update.  Used by `shardbert eval` and by
+ * the evaluations of training, so that both say the same number for the same model and data.
+ */
+#ifndef SB_EVALUATE_H
+#define SB_EVALUATE_H
+
+#include "bert.h"
+#include "dataset.h"
+
+/* The masks of every evaluation: the same text is masked the same way, for ever. */
+struct sb_rng sb_evaluate_mask_key(void);
+
+/*
+ * Adds up the samples first .. end-1, in order and in passes of at most pass_tokens tokens (or of
+ * one sample).
+ *
+ *   in      masks      the MLM head predicts what is masked; NULL: the classifier predicts labels
+ *   in-out  stats      sums are added
+ *           confusion  [K, K] counts, rows gold, are added; NULL: not wanted, or masks given
+ *           arena      reset before each pass
+ *
+ * A sample without a label is SB_ERR_DATA.
+ */
+int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
+                const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
+                uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
+                struct sb_stats *stats, uint64_t *confusion, struct sb_err *err);
+
+#endif
