@@ -20,20 +20,20 @@ enum sb_head {
 enum sb_activation { SB_GELU_ERF, SB_GELU_TANH };
 
 struct sb_bert_config {
-    size_t vocab_size;          /* V */
-    size_t hidden_size;         /* C */
-    size_t layer_count;         /* L */
-    size_t head_count;          /* H; D = C/H */
-    size_t intermediate_size;   /* F */
-    size_t max_positions;       /* P */
+    size_t vocab_size;        /* V */
+    size_t hidden_size;       /* C */
+    size_t layer_count;       /* L */
+    size_t head_count;        /* H; D = C/H */
+    size_t intermediate_size; /* F */
+    size_t max_positions;     /* P */
     size_t type_count;
-    size_t label_count;         /* K; 0 without a classify head */
+    size_t label_count; /* K; 0 without a classify head */
     enum sb_activation activation;
     double hidden_dropout, attention_dropout, classifier_dropout; /* classifier < 0: as hidden */
     double initializer_range;
     double layer_norm_eps;
     int32_t pad_id;
-    char **labels;              /* [label_count] names, or NULL */
+    char **labels; /* [label_count] names, or NULL */
 };
 
 void sb_bert_config_defaults(struct sb_bert_config *config);
