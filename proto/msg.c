@@ -65,6 +65,11 @@ void sb_frame_drop(struct sb_frame **frame)
 
 /* ---- making ---- */
 
+uint64_t sb_msg_job(const char *canonical)
+{
+    return sb_hash_seeded(canonical, strlen(canonical), SB_PROTOCOL_VERSION);
+}
+
 struct sb_msg *sb_msg_new(Sb__Head *head, struct sb_frame *frame0, struct sb_frame *frame1,
                           bool checksum)
 {

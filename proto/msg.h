@@ -64,6 +64,9 @@ Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err);
 void sb_msg_close(Sb__Head **head);
 const char *sb_msg_name(const Sb__Head *head); /* "PUSH", "WANT", ... */
 
+/* Head.job: names the protocol version and the canonical JOB settings.  Servers and workers both take it from here. */
+uint64_t sb_msg_job(const char *canonical);
+
 /* Peers: servers are their index; workers a random number with the top bit set, their incarnation. */
 #define SB_PEER_COORDINATOR UINT64_C(0)
 #define SB_PEER_WORKER_BIT  (UINT64_C(1) << 63)

@@ -71,7 +71,7 @@ void sb_server_stop(struct sb_server *server, int code);
 /* -1 while running, else the exit code; text says why when it is not 0. */
 int sb_server_over(const struct sb_server *server, const char **text);
 
-/* hash64 of protocol version and canonical text: Head.job of every message. */
+/* Head.job of every message: sb_msg_job(canonical), as workers compute it. */
 uint64_t sb_server_job_hash(const char *canonical);
 
 #endif
