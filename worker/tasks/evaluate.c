@@ -7,7 +7,7 @@ struct sb_rng sb_evaluate_mask_key(void)
     return sb_rng_key(0, SB_RNG_EVAL_MASK, 0);
 }
 
-static int count_confusion(uint64_t *confusion, const struct sb_batch *batch, const float *logits,
+static int count_confusion(double *confusion, const struct sb_batch *batch, const float *logits,
                            size_t K, struct sb_err *err)
 {
     for (size_t b = 0; b < batch->B; b++) {
@@ -39,7 +39,7 @@ static uint64_t pass_samples(const struct sb_dataset *dataset, uint64_t first, u
 int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
                 const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                 uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
-                struct sb_stats *stats, uint64_t *confusion, struct sb_err *err)
+                struct sb_stats *stats, double *confusion, struct sb_err *err)
 {
     struct sb_rng mask_key = sb_evaluate_mask_key();
     size_t K = bert->config.label_count;

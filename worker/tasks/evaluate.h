@@ -17,14 +17,14 @@ struct sb_rng sb_evaluate_mask_key(void);
  *
  *   in      masks      the MLM head predicts what is masked; NULL: the classifier predicts labels
  *   in-out  stats      sums are added
- *           confusion  [K, K] counts, rows gold, are added; NULL: not wanted, or masks given
- *           arena      reset before each pass
+ *           confusion  [K, K] counts, rows gold, are added (scores.h makes scores of them); NULL:
+ * not wanted, or masks given arena      reset before each pass
  *
  * A sample without a label is SB_ERR_DATA.
  */
 int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
                 const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                 uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
-                struct sb_stats *stats, uint64_t *confusion, struct sb_err *err);
+                struct sb_stats *stats, double *confusion, struct sb_err *err);
 
 #endif
