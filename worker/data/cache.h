@@ -48,6 +48,7 @@ struct sb_cache {
     uint64_t tokens_at, index_at; /* bytes */
     uint32_t token_bytes;
     uint32_t vocabulary;
+    uint32_t max_length; /* no sample is longer */
     char **labels;
     size_t label_count;
 };
@@ -79,14 +80,21 @@ struct sb_cache_writer {
     struct sb_cache_counts counts;
     uint32_t token_bytes;
     uint32_t vocabulary;
+    uint32_t max_length;
     void *packed; /* tokens of one sample in the width of the file */
+    char *file_buffer, *index_buffer;
 };
 
+#define SB_CACHE_WRITER_INIT                                                                       \
+    {                                                                                              \
+        .index = NULL                                                                              \
+    }
+
 int sb_cache_writer_begin(struct sb_cache_writer *writer, const char *path, uint32_t vocabulary,
-                          struct sb_err *err);
+                          uint32_t max_length, struct sb_err *err);
 /* entry: label, length, first_length and flags are the caller's; the rest is filled in here. */
-int sb_cache_writer_add(struct sb_cache_writer *writer, const int32_t *ids,
-                        struct sb_cache_entry entry, struct sb_err *err);
+int sb_cache_writer_add(struct sb_cache_writer *writer, struct sb_cache_entry entry,
+                        const int32_t *ids, struct sb_err *err);
 /*
  * Gives the file its name.  Labels were added by provisional id: label_map [label_count] holds the
  * final id of each, labels the names in final order.

@@ -10,6 +10,12 @@
 const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset);
 bool sb_dataset_is_labelled(const struct sb_dataset *dataset);
 
+/* Otherwise the labels are those that the data has. */
+static inline bool sb_labels_are_given(const struct sb_dataset_options *options)
+{
+    return options->labels && options->label_count > 0;
+}
+
 static inline void sb_entry_types(const struct sb_cache_entry *entry, uint8_t *types)
 {
     memset(types, 0, entry->first_length);

@@ -1,0 +1,32 @@
+/*
+ * From sources to a cache file, once through, in constant memory.
+ *
+ *     reader --> chunks of records --> threads that tokenise --> samples, in the order of reading
+ *
+ * The calling thread reads and writes; a ring of chunks lies between it and the tokenising threads.
+ * A full ring stops the reading, so memory is bounded by the ring.
+ */
+#ifndef SB_PREPARE_H
+#define SB_PREPARE_H
+
+#include "cache.h"
+#include "dataset.h"
+#include "labels.h"
+
+/*
+ * Adds all samples to the writer.  labels holds the given names, or is empty and receives those
+ * found.  records (NULL, or a hasher) takes in every record: the content of what cannot be read
+ * twice.
+ */
+int sb_prepare(struct sb_cache_writer *writer, const struct sb_wordpiece *tokenizer,
+               const struct sb_dataset_options *options, struct sb_labels *labels,
+               struct sb_hasher *records, struct sb_err *err);
+
+/*
+ * Longest first: how many tokens of two texts are kept when at most budget are.  The longer text
+ * gives all it can before the shorter one gives any; of an odd budget cut in halves the longer text
+ * (the second, if they are equal) has one more.  As Hugging Face's tokenizers do.
+ */
+void sb_cut_pair(size_t *first, size_t *second, size_t budget);
+
+#endif
