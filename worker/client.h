@@ -3,6 +3,10 @@
  * state.  It names what it sends, keeps it until it is acknowledged, and sends it again under the same name.
  *
  *   HELLO -> (SEED) -> WANTING -> WORK ... -> FINISH -> OVER
+ *
+ * The shell around it reads the clock and moves the bytes: wait for a message, handle it, tick, and send the outbox.
+ * When sb_client_welcome is first there, connect to its servers before the outbox is sent.  Free the net first and the
+ * client last: frames in the net's queues point into memory that the client has borrowed.
  */
 #ifndef SB_CLIENT_H
 #define SB_CLIENT_H
@@ -28,9 +32,9 @@ enum sb_client_state {
     SB_CLIENT_JOINING,  /* HELLO is out */
     SB_CLIENT_SEED,     /* the caller must push first weights: sb_client_seed */
     SB_CLIENT_WAITING,  /* nothing to do but to pump */
-    SB_CLIENT_WORK,     /* client->work describes it; weights are complete */
+    SB_CLIENT_WORK,     /* sb_client_work describes it, until its last node or slot is pushed; weights are complete */
     SB_CLIENT_FINISH,   /* training is over: the lease holder exports (sb_client_fetch_all first), then sb_client_bye */
-    SB_CLIENT_OVER,     /* client->code, client->sentence */
+    SB_CLIENT_OVER,     /* sb_client_code says why */
 };
 
 /* The work at hand. */
@@ -56,18 +60,22 @@ void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
 enum sb_client_state sb_client_state(const struct sb_client *client);
 const struct sb_work *sb_client_work(const struct sb_client *client);
 const Sb__Welcome *sb_client_welcome(const struct sb_client *client); /* NULL before it came */
+/* Owners are known once the welcome is there. */
 const struct sb_parts *sb_client_parts(const struct sb_client *client);
+/* When the coordinator was last heard (at first: when the client was made).  It is asked for a sign of life while we wait. */
+uint64_t sb_client_last_heard(const struct sb_client *client);
 /* Exit code and sentence once OVER; the history JSON once FINISH. */
 int sb_client_code(const struct sb_client *client, const char **sentence);
 const char *sb_client_history(const struct sb_client *client);
 
-/* SEED: pushes weights [float_count] as the first ones; the memory is borrowed until all is acknowledged. */
+/* SEED: pushes options.weights [float_count] as the first ones.  They may be read until the first WORK, not changed. */
 void sb_client_seed(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
 
 /*
  * TRAIN: the sums of one node.  dense is borrowed until released(hint) is called (all parts acknowledged); it is a flat space.
  * For row-sparse spans: rows (rising, numbers in the whole tensor) and values [row_count, cols], borrowed likewise.
- * dense NULL: the node was empty.
+ * dense NULL: the node was empty.  released (may be NULL) is called inside a function of the client, by its thread.
+ * If the training has moved on meanwhile nothing is sent and the memory is given back at once.
  */
 void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t node, float *dense, uint32_t *rows,
                          float *values, size_t row_count, const struct sb_stats *stats, double seconds,
@@ -92,7 +100,9 @@ void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, struct 
 
 /* Counters for the metrics. */
 struct sb_client_counters {
-    uint64_t push_bytes, want_bytes, pushes, acks[5], retries;
+    uint64_t push_bytes, want_bytes; /* heads and frames; want_bytes are the answers */
+    uint64_t pushes, acks[5], retries;
+    uint64_t dropped; /* messages that were damaged, of another job or term, or of no use */
 };
 const struct sb_client_counters *sb_client_counters(const struct sb_client *client);
 
