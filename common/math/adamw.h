@@ -17,18 +17,18 @@
 #include <stdint.h>
 
 struct sb_adamw {
-    float scale;     /* clipping factor over target count */
-    float keep;      /* 1 - lr*decay; 1 where the tensor is not decayed */
+    float scale; /* clipping factor over target count */
+    float keep;  /* 1 - lr*decay; 1 where the tensor is not decayed */
     float beta1, beta2;
-    float rate;      /* lr / (1 - beta1^t) */
-    float root;      /* 1 / sqrt(1 - beta2^t) */
+    float rate; /* lr / (1 - beta1^t) */
+    float root; /* 1 / sqrt(1 - beta2^t) */
     float epsilon;
 };
 
 /* t counts applied updates from 1.  The powers are taken in double. */
 struct sb_adamw sb_adamw_at(double lr, double decay, double beta1, double beta2, double epsilon,
                             uint64_t t, double scale);
-void sb_adamw_apply(float *w_out, float *m, float *v, const float *w, const float *grad, size_t count,
-                    const struct sb_adamw *adamw);
+void sb_adamw_apply(float *w_out, float *m, float *v, const float *w, const float *grad,
+                    size_t count, const struct sb_adamw *adamw);
 
 #endif

@@ -11,6 +11,12 @@ SB_KERNEL void sb_add(float *y, const float *x, size_t n)
         y[i] += x[i];
 }
 
+SB_KERNEL void sb_add_zero(float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += 0.0f;
+}
+
 void sb_zero(float *y, size_t n)
 {
     memset(y, 0, n * sizeof(float));

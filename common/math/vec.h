@@ -7,6 +7,8 @@
 
 /* y [n] += x [n] */
 void sb_add(float *y, const float *x, size_t n);
+/* y [n] += 0: turns -0 into 0, as a sum with a row of zeros does. */
+void sb_add_zero(float *y, size_t n);
 /* y [n] = 0 */
 void sb_zero(float *y, size_t n);
 

@@ -1,0 +1,88 @@
+/*
+ * exp, tanh and the normal distribution, one number at a time and without branches, to be inlined
+ * into kernels.  Own code, because the ones of libm differ between processors in the last bit.
+ * Polynomials are least-maximum fits made for this file; errors are against long double.
+ */
+#ifndef SB_REAL_H
+#define SB_REAL_H
+
+#include "kernel.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+SB_INLINE float sb_power_of_two(int32_t exponent)
+{
+    int32_t bits = (int32_t)((uint32_t)(exponent + 127) << 23);
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/*
+ * e^x.  Error at most 1.2e-7 of the value.  0 below -87.33 (no denormals), infinity above 88.72,
+ * NaN for NaN.
+ *
+ * x = n ln 2 + r with |r| <= ln 2 / 2;  e^r = 1 + r + r^2 q(r).  ln 2 is taken in two parts, the
+ * first of which times n is exact.
+ */
+SB_INLINE float sb_exp_inline(float x)
+{
+    const float round = 0x1.8p23f;
+    float clamped = x > 89.0f ? 89.0f : x;
+    clamped = clamped < -88.0f ? -88.0f : clamped;
+    float n = (clamped * 1.44269504f + round) - round;
+    float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    float q = 0.00139013061f;
+    q = q * r + 0.00836320035f;
+    q = q * r + 0.0416668542f;
+    q = q * r + 0.166665763f;
+    q = q * r + 0.5f;
+    float e = (q * r) * r + r + 1.0f;
+    int32_t whole = (int32_t)n, half = whole >> 1;
+    e = e * sb_power_of_two(half) * sb_power_of_two(whole - half);
+    e = x < -87.33f ? 0.0f : e;
+    return x == x ? e : x;
+}
+
+/* tanh x.  Error at most 2e-7 of the value. */
+SB_INLINE float sb_tanh_inline(float x)
+{
+    float a = fabsf(x), s = x * x;
+    float e = sb_exp_inline(-2.0f * a);
+    float far = (1.0f - e) / (1.0f + e);
+    float q = -0.00626318250f;
+    q = q * s + 0.0211061091f;
+    q = q * s + -0.0538726225f;
+    q = q * s + 0.133329019f;
+    q = q * s + -0.333333313f;
+    float near = a + a * (s * q);
+    return copysignf(a < 0.6f ? near : far, x);
+}
+
+/*
+ * The standard normal distribution: Phi(x) = (1 + erf(x / sqrt 2)) / 2, given e = exp(-x^2/2).
+ *
+ * Phi(-a) = e g(t) for a >= 0 with t = (a - 3) / (a + 3), g a polynomial.  Error at most 1e-7
+ * absolutely; the tail below -1 keeps six digits.
+ */
+SB_INLINE float sb_normal_inline(float x, float e)
+{
+    float a = fabsf(x);
+    float t = (a - 3.0f) / (a + 3.0f);
+    float g = 5.36720836e-05f;
+    g = g * t + 0.000115543953f;
+    g = g * t + -0.000339485181f;
+    g = g * t + -0.000983758597f;
+    g = g * t + 0.00290455623f;
+    g = g * t + 0.00613207091f;
+    g = g * t + -0.0462132916f;
+    g = g * t + 0.123225033f;
+    g = g * t + -0.206402615f;
+    g = g * t + 0.121513948f;
+    float tail = e * g;
+    return x < 0.0f ? tail : 1.0f - tail;
+}
+
+#endif
