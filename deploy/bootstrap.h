@@ -1,0 +1,26 @@
+/*
+ * How a role learns its place: from its command line, or, when it was started by mpirun, from MPI.
+ * MPI brings the processes together and does nothing after that.
+ */
+#ifndef SB_BOOTSTRAP_H
+#define SB_BOOTSTRAP_H
+
+#include "net.h"
+#include "run_args.h"
+
+struct sb_place {
+    uint32_t index; /* of a server among servers, of a worker among workers */
+    uint32_t server_count, worker_count;
+    uint64_t self;      /* peer number */
+    struct sb_net *net; /* bound (servers) and connected to the coordinator */
+    char address[256];  /* where workers reach this server */
+    char name[128];     /* host and process, for people */
+    bool mpi;
+};
+
+int sb_place_take(struct sb_place *place, struct sb_run_args *args, bool is_server,
+                  struct sb_err *err);
+/* Ends MPI where there is one: every rank must come here. */
+void sb_place_leave(struct sb_place *place);
+
+#endif

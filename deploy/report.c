@@ -1,0 +1,190 @@
+#include "report.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <math.h>
+#include <string.h>
+
+int sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
+                    uint32_t index, struct sb_err *err)
+{
+    char bound[SB_METRICS_ADDRESS_BYTES];
+    *report = (struct sb_report){.job = job};
+    sb_log_open(&(struct sb_log_options){.format = job->log_format, .role = role, .index = index});
+    report->metrics = sb_metrics_new(role, index);
+    if (sb_metrics_serve(report->metrics, job->metrics_address, bound, err) < 0)
+        return -1;
+    if (bound[0])
+        sb_log_event("serving", sb_text("metrics", bound));
+    return 0;
+}
+
+void sb_report_end(struct sb_report *report)
+{
+    sb_metrics_free(&report->metrics);
+}
+
+static void end_phase(struct sb_report *report)
+{
+    if (report->phase_open)
+        sb_progress_end(&report->progress);
+    report->phase_open = false;
+}
+
+static void begin_phase(struct sb_report *report, const char *phase, uint64_t done, uint64_t total,
+                        unsigned report_seconds)
+{
+    end_phase(report);
+    sb_progress_begin(&report->progress, phase, done, total, report_seconds);
+    report->phase_open = true;
+}
+
+void sb_report_prepare(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t samples)
+{
+    struct sb_report *report = context;
+    (void)samples;
+    if (!report->phase_open || report->progress.total != total_bytes)
+        begin_phase(report, "prepare", 0, total_bytes, 10);
+    double seconds = (double)(sb_clock_ns() - report->progress.began_ns) * 1e-9;
+    sb_progress_show(&report->progress, done_bytes, NAN,
+                     seconds > 0 ? (double)done_bytes / seconds : NAN, "bytes/s");
+}
+
+/* "loaded 40, new 2 (classifier.weight ...), ignored 7": what a person must know of a starting
+ * model. */
+static void report_loaded(const struct sb_load_report *loaded)
+{
+    struct sb_bytes names = SB_BYTES_INIT;
+    for (size_t i = 0; i < loaded->created; i++)
+        sb_bytes_printf(&names, "%s%s", i ? " " : "", loaded->created_names[i]);
+    sb_log_event("loaded", sb_u64("tensors", loaded->loaded), sb_u64("ignored", loaded->ignored),
+                 sb_u64("new", loaded->created), sb_text("new_names", names.data));
+    sb_bytes_release(&names);
+}
+
+void sb_report_loaded(void *context, const struct sb_task *task)
+{
+    (void)context;
+    report_loaded(&task->report);
+}
+
+void sb_report_task(struct sb_report *report, const struct sb_task *task)
+{
+    const struct sb_params *params = &task->bert.params;
+    uint64_t trainable = 0;
+    end_phase(report);
+    for (size_t i = 0; i < params->count; i++)
+        if (params->tensors[i].trainable)
+            trainable += sb_tensor_count(&params->tensors[i]);
+    sb_log_event("data", sb_u64("samples", sb_dataset_count(task->train)),
+                 sb_u64("tokens", sb_dataset_token_count(task->train)),
+                 sb_u64("truncated", sb_dataset_truncated_count(task->train)),
+                 sb_text("fingerprint", sb_dataset_fingerprint(task->train)));
+    for (size_t i = 0; i < task->eval_count; i++)
+        sb_log_event("data", sb_text("set", task->evals[i].name),
+                     sb_u64("samples", sb_dataset_count(task->evals[i].data)),
+                     sb_u64("truncated", sb_dataset_truncated_count(task->evals[i].data)));
+    sb_log_event("plan", sb_text("task", task->job->task), sb_u64("steps", task->total_steps),
+                 sb_u64("steps_per_epoch", task->steps_per_epoch), sb_u64("slots", task->slots),
+                 sb_u64("max_seq_length", task->max_seq_length),
+                 sb_u64("parameters", params->float_count), sb_u64("trainable", trainable),
+                 sb_u64("threads", sb_pool_thread_count(task->bert.pool)));
+    if (task->job->workers > task->slots)
+        sb_log_warning("%u workers, but a step has only %u slots: %u of them will be idle (slots)",
+                       task->job->workers, task->slots, task->job->workers - task->slots);
+}
+
+static void report_step(struct sb_report *report, const struct sb_event *event)
+{
+    struct sb_metrics *m = report->metrics;
+    report->tokens += event->tokens;
+    report->seconds += event->seconds;
+    report->loss += event->loss * event->targets;
+    report->targets += event->targets;
+    sb_metrics_set(m, SB_METRIC_STEP, (double)event->step);
+    sb_metrics_set(m, SB_METRIC_EPOCH, event->epoch);
+    sb_metrics_set(m, SB_METRIC_LOSS, event->loss);
+    sb_metrics_set(m, SB_METRIC_LEARNING_RATE, event->rate);
+    sb_metrics_set(m, SB_METRIC_GRAD_NORM, event->grad_norm);
+    sb_metrics_observe(m, SB_METRIC_STEP_DURATION, event->seconds);
+    sb_metrics_add(m, SB_METRIC_STEPS, 1);
+    bool due = event->step % report->job->logging_steps == 0 ||
+               event->step == report->first_step + 1 || event->step == event->total_steps;
+    double rate = report->seconds > 0 ? report->tokens / report->seconds : NAN;
+    if (report->phase_open)
+        sb_progress_show(&report->progress, event->step, event->loss, rate, "tokens/s");
+    if (!due)
+        return;
+    sb_log_report("step", sb_u64("step", event->step), sb_u64("total_steps", event->total_steps),
+                  sb_real("epoch", event->epoch),
+                  sb_real("loss", report->targets > 0 ? report->loss / report->targets : 0),
+                  sb_real("grad_norm", event->grad_norm), sb_real("learning_rate", event->rate),
+                  sb_real("tokens_per_second", rate), sb_real("step_seconds", event->seconds));
+    report->tokens = report->seconds = report->loss = report->targets = 0;
+}
+
+/* The numbers of an evaluation, on a line of their own. */
+static void report_eval(const struct sb_event *event)
+{
+    struct sb_field fields[24];
+    size_t count = 0;
+    json_error_t fault;
+    json_t *results = json_loads(event->json ? event->json : "{}", 0, &fault);
+    const char *key;
+    json_t *value;
+    fields[count++] = sb_u64("step", event->step);
+    json_object_foreach(results, key, value)
+    {
+        if (json_is_number(value) && count < sizeof(fields) / sizeof(*fields) &&
+            strcmp(key, "step") != 0)
+            fields[count++] = sb_real(key, json_number_value(value));
+    }
+    sb_log_fields("eval", fields, count);
+    json_decref(results);
+}
+
+void sb_report_event(void *context, const struct sb_event *event)
+{
+    struct sb_report *report = context;
+    switch (event->kind) {
+    case SB_EVENT_JOINED:
+        sb_log_event("joined", sb_text("peer", event->text));
+        break;
+    case SB_EVENT_WAITING:
+        sb_log_event("waiting", sb_text("for", event->text), sb_real("seconds", event->seconds));
+        break;
+    case SB_EVENT_STARTED:
+        report->first_step = event->step;
+        sb_log_event("started", sb_u64("step", event->step),
+                     sb_u64("total_steps", event->total_steps), sb_text("how", event->text));
+        begin_phase(report, "train", event->step, event->total_steps, 0);
+        sb_metrics_ready(report->metrics, true);
+        break;
+    case SB_EVENT_STEP:
+        report_step(report, event);
+        break;
+    case SB_EVENT_EVAL:
+        report_eval(event);
+        break;
+    case SB_EVENT_SAVED:
+        sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_LAST_STEP, (double)event->step);
+        sb_metrics_observe(report->metrics, SB_METRIC_CHECKPOINT_DURATION, event->seconds);
+        sb_log_event("saved", sb_u64("step", event->step), sb_text("folder", event->text),
+                     sb_real("seconds", event->seconds));
+        break;
+    case SB_EVENT_SAVE_FAILED:
+        sb_log_warning("checkpoint of step %llu failed: %s; training goes on",
+                       (unsigned long long)event->step, event->text);
+        break;
+    case SB_EVENT_REFUSED:
+    case SB_EVENT_NONFINITE:
+        sb_log_warning("%s", event->text);
+        break;
+    case SB_EVENT_FINISHED:
+        end_phase(report);
+        sb_log_event("finished", sb_u64("step", event->step), sb_u64("code", (uint64_t)event->code),
+                     sb_real("seconds", event->seconds), sb_text("why", event->text));
+        break;
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * What a running job tells its user: the log or the progress line, and the metrics.  One vocabulary
+ * for both.
+ */
+#ifndef SB_REPORT_H
+#define SB_REPORT_H
+
+#include "config.h"
+#include "log.h"
+#include "metrics.h"
+#include "model_files.h"
+#include "server.h"
+#include "task.h"
+
+struct sb_report {
+    const struct sb_job *job;
+    struct sb_metrics *metrics;
+    struct sb_progress progress; /* of the phase that is open */
+    bool phase_open;
+    uint64_t first_step;
+    double tokens, seconds, loss, targets; /* since the last line */
+};
+
+/* Sets the log up, serves the metrics and logs `metrics=HOST:PORT`.  role: "train", "server",
+ * "worker". */
+int sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
+                    uint32_t index, struct sb_err *err);
+void sb_report_end(struct sb_report *report);
+
+/* Callbacks; context is the struct sb_report. */
+void sb_report_event(void *context, const struct sb_event *event);
+void sb_report_prepare(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t samples);
+
+/* Once, before training: data, steps, slots, what is trained. */
+void sb_report_task(struct sb_report *report, const struct sb_task *task);
+/* Once the starting model is read: loaded, new and ignored tensors.  context: the struct sb_report.
+ */
+void sb_report_loaded(void *context, const struct sb_task *task);
+
+#endif

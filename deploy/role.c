@@ -1,0 +1,144 @@
+#include "role.h"
+
+#include "clock.h"
+#include "log.h"
+#include "results.h"
+#include "signals.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <unistd.h>
+
+int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv, struct sb_err *err)
+{
+    *role = (struct sb_role){0};
+    if (sb_run_args_parse(&role->args, argc, argv, err) < 0)
+        return -1;
+    sb_signals_install(role->args.child);
+    sb_job_canonical(&role->args.job, &role->canonical);
+    role->pool = sb_pool_new(role->args.job.threads);
+    sb_fingerprint(role->fingerprint);
+    return sb_report_begin(&role->report, &role->args.job, name, role->args.index, err);
+}
+
+void sb_role_end(struct sb_role *role)
+{
+    sb_report_end(&role->report);
+    sb_pool_free(&role->pool);
+    sb_bytes_release(&role->canonical);
+    sb_run_args_release(&role->args);
+}
+
+/* --fresh: results and checkpoints go; the cache of prepared data stays, it is named by its
+ * content. */
+static int forget(const char *folder, struct sb_err *err)
+{
+    static const char *const results[] = {"shardbert.json",    "train_results.json",
+                                          "eval_results.json", "test_results.json",
+                                          "all_results.json",  "trainer_state.json"};
+    char path[SB_PATH_BYTES];
+    for (size_t i = 0; i < sizeof(results) / sizeof(*results); i++)
+        unlink(sb_path_join(path, folder, results[i]));
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return 0;
+    int rc = 0;
+    struct dirent *entry;
+    while (rc == 0 && (entry = readdir(dir)))
+        if (!strncmp(entry->d_name, "checkpoint-", 11))
+            rc = sb_dir_remove(sb_path_join(path, folder, entry->d_name), err);
+    closedir(dir);
+    return rc;
+}
+
+int sb_role_check_output(struct sb_role *role, bool owner, struct sb_err *err)
+{
+    const char *folder = role->args.job.output_dir;
+    if (role->args.fresh && !owner)
+        return 0;
+    if (role->args.fresh && forget(folder, err) < 0)
+        return -1;
+    if (sb_dir_make(folder, err) < 0)
+        return -1;
+    struct sb_bytes settings = SB_BYTES_INIT;
+    char sentence[512];
+    int rc = sb_results_finished(folder, &settings, err);
+    if (rc > 0 &&
+        sb_job_difference(role->canonical.data, settings.data, sentence, sizeof(sentence)))
+        rc =
+            sb_err_set(err, SB_ERR_CONFIG,
+                       "'%s' holds a finished run of other settings: %s; use --fresh to start over",
+                       folder, sentence);
+    if (rc > 0)
+        sb_log_event("done", sb_text("output_dir", folder),
+                     sb_text("why", "is finished; nothing to do (--fresh starts over)"));
+    sb_bytes_release(&settings);
+    return rc;
+}
+
+int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err)
+{
+    /* The launcher has looked already. */
+    int finished = role->args.child ? 0 : sb_role_check_output(role, owner, err);
+    return finished > 0 ? 0 : -1;
+}
+
+struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
+                                 const struct sb_disk *disk)
+{
+    struct sb_server_options options = {.index = place->index,
+                                        .server_count = place->server_count,
+                                        .worker_count = place->worker_count,
+                                        .job = &role->args.job,
+                                        .canonical = role->canonical.data,
+                                        .fingerprint = role->fingerprint,
+                                        .address = place->address,
+                                        .name = place->name,
+                                        .pool = role->pool,
+                                        .disk = disk,
+                                        .checksum = place->net != NULL,
+                                        .on_event = sb_report_event,
+                                        .event_context = &role->report};
+    return sb_server_new(&options, sb_clock_ns());
+}
+
+static int connect_servers(struct sb_net *net, const Sb__Welcome *welcome, struct sb_err *err)
+{
+    for (size_t i = 1; i < welcome->n_servers; i++)
+        if (sb_net_zmq_connect(net, i, welcome->servers[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+int sb_role_work(struct sb_role *role, const struct sb_place *place, bool embedded,
+                 struct sb_err *err)
+{
+    struct sb_task *task = NULL;
+    if (sb_task_open(&task, &role->args.job, role->pool, sb_report_prepare, &role->report, err) < 0)
+        return err->code;
+    if (place->index == 0)
+        sb_report_task(&role->report, task);
+    struct sb_worker_options options = {.job = &role->args.job,
+                                        .task = task,
+                                        .net = place->net,
+                                        .self = place->self,
+                                        .canonical = role->canonical.data,
+                                        .fingerprint = role->fingerprint,
+                                        .name = place->name,
+                                        .checksum = !embedded,
+                                        .metrics = role->report.metrics,
+                                        .stop_code = &sb_stop_code,
+                                        .loaded = sb_report_loaded,
+                                        .loaded_context = &role->report,
+                                        .connect = embedded ? NULL : connect_servers};
+    int code = sb_worker_run(&options, err);
+    sb_task_free(&task);
+    return code;
+}
+
+int sb_role_exit(int code, const struct sb_err *err)
+{
+    if (code && err->text[0])
+        sb_log_error(err);
+    return code;
+}

@@ -1,0 +1,46 @@
+/* What the roles have in common: the settings that peers compare, and the way a role is built from
+ * them. */
+#ifndef SB_ROLE_H
+#define SB_ROLE_H
+
+#include "bootstrap.h"
+#include "fingerprint.h"
+#include "report.h"
+#include "run_args.h"
+#include "server.h"
+#include "worker.h"
+
+struct sb_role {
+    struct sb_run_args args;
+    struct sb_bytes canonical;
+    char fingerprint[SB_FINGERPRINT_BYTES];
+    struct sb_pool *pool;
+    struct sb_report report;
+};
+
+/*
+ * Command line -> settings, threads, log, metrics.  role: "train", "server", "worker".
+ */
+int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
+                  struct sb_err *err);
+void sb_role_end(struct sb_role *role);
+
+/*
+ * 1: output_dir holds this run finished (said on the log); 0: go on; -1: it holds another one, or
+ * trouble. owner: the one process that carries out --fresh.
+ */
+int sb_role_check_output(struct sb_role *role, bool owner, struct sb_err *err);
+
+/* 0: nothing to do, exit with 0; -1 with an empty err: go on; -1 with a sentence: trouble. */
+int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err);
+
+struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
+                                 const struct sb_disk *disk);
+/* Opens the task and works until the end; returns the exit code. */
+int sb_role_work(struct sb_role *role, const struct sb_place *place, bool embedded,
+                 struct sb_err *err);
+
+/* Says `shardbert: <sentence>` unless it is empty, and returns code. */
+int sb_role_exit(int code, const struct sb_err *err);
+
+#endif

@@ -1,0 +1,29 @@
+/* shardbert-ps: one parameter server; server 0 has the coordinator inside. */
+#include "role.h"
+
+#include "ckpt.h"
+#include "ps_loop.h"
+#include "signals.h"
+
+int main(int argc, char **argv)
+{
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_role role;
+    struct sb_place place = {0};
+    int code = -1;
+    if (sb_role_begin(&role, "server", argc, argv, &err) < 0)
+        return sb_role_exit((int)err.code, &err);
+    if (sb_place_take(&place, &role.args, true, &err) == 0 &&
+        (code = sb_role_skip(&role, place.index == 0, &err)) < 0 && !err.text[0]) {
+        struct sb_server *server = sb_role_server(&role, &place, sb_disk_folder());
+        double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
+        code = sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
+        sb_server_free(&server);
+    }
+    if (code < 0)
+        code = (int)err.code;
+    sb_place_leave(&place);
+    sb_role_end(&role);
+    /* The coordinator speaks for the cluster. */
+    return place.index == 0 ? sb_role_exit(code, &err) : code;
+}

@@ -1,0 +1,20 @@
+/* shardbert-worker: computes the nodes that it is dealt. */
+#include "role.h"
+
+int main(int argc, char **argv)
+{
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_role role;
+    struct sb_place place = {0};
+    int code = -1;
+    if (sb_role_begin(&role, "worker", argc, argv, &err) < 0)
+        return sb_role_exit((int)err.code, &err);
+    if (sb_place_take(&place, &role.args, false, &err) == 0 &&
+        (code = sb_role_skip(&role, false, &err)) < 0 && !err.text[0])
+        code = sb_role_work(&role, &place, false, &err);
+    if (code < 0)
+        code = (int)err.code;
+    sb_place_leave(&place);
+    sb_role_end(&role);
+    return sb_role_exit(code, &err);
+}

@@ -1,0 +1,25 @@
+#include "signals.h"
+
+#include "err.h"
+
+#include <stddef.h>
+#include <unistd.h>
+
+volatile sig_atomic_t sb_stop_code;
+
+static void on_signal(int number)
+{
+    if (number == SIGINT && sb_stop_code == SB_ERR_INTERRUPT)
+        _exit(SB_ERR_INTERRUPT);
+    sb_stop_code = number == SIGINT ? SB_ERR_INTERRUPT : SB_ERR_TERMINATE;
+}
+
+void sb_signals_install(bool child)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = child ? SIG_IGN : on_signal;
+    sigaction(SIGINT, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+}

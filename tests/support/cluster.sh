@@ -1,0 +1,76 @@
+# Sourced by tests/cluster/*.sh: where things lie, a fresh folder, small jobs on real text, and verdicts.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+build=${SHARDBERT_BUILD:-$PWD/build}
+shared=${SHARDBERT_SHARED:-../shared}
+work=$(mktemp -d "${TMPDIR:-/tmp}/shardbert-cluster-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+# Open MPI refuses root and more ranks than cores unless it is told that both are meant.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+
+ok() { echo "ok $1"; }
+not_ok() { echo "not ok $1"; }
+# check NAME COMMAND...: one verdict.
+check() {
+    local name=$1
+    shift
+    if "$@"; then ok "$name"; else not_ok "$name"; fi
+}
+
+need_shared() {
+    [ -d "$shared/data" ] && return 0
+    if [ "${CI:-}" = true ]; then
+        not_ok "shared data in '$shared' (SHARDBERT_SHARED)"
+        exit 1
+    fi
+    echo "skip no shared data in '$shared' (SHARDBERT_SHARED)"
+    exit 0
+}
+
+# small_data: 400 lines of rotten_tomatoes, both classes, and a vocabulary; names in $work.
+small_data() {
+    local from=$shared/data/classification/rotten_tomatoes
+    mkdir -p "$work/data"
+    { head -200 "$from/train.tsv"; tail -200 "$from/train.tsv"; } >"$work/data/train.tsv"
+    { head -40 "$from/validation.tsv"; tail -40 "$from/validation.tsv"; } >"$work/data/validation.tsv"
+    cut -f2 "$work/data/train.tsv" >"$work/data/train.txt"
+    cut -f2 "$work/data/validation.tsv" >"$work/data/validation.txt"
+}
+
+# small_job NAME TASK OUTPUT [LINE...]: writes $work/NAME.yaml.
+small_job() {
+    local name=$1 task=$2 output=$3 ending=tsv
+    shift 3
+    [ "$task" = classify ] || ending=txt
+    {
+        echo "task: $task"
+        echo "config_name: $PWD/tests/support/small-bert.json"
+        echo "tokenizer_name: $(realpath "$shared")/data/tokenizer/bert-base-uncased-vocab.txt"
+        echo "train_file: data/train.$ending"
+        echo "validation_file: data/validation.$ending"
+        echo "output_dir: $output"
+        echo "cache_dir: cache"
+        echo "max_seq_length: 64"
+        echo "batch_size: 16"
+        echo "slots: 8"
+        echo "max_steps: 12"
+        echo "learning_rate: 1.0e-3"
+        echo "weight_decay: 0.01"
+        echo "warmup_steps: 2"
+        printf '%s\n' "$@"
+    } >"$work/$name.yaml"
+}
+
+# run NAME COMMAND...: output into $work/NAME.log; says so when it fails.
+run() {
+    local name=$1
+    shift
+    if timeout 300 "$@" >"$work/$name.log" 2>&1; then return 0; fi
+    echo "# $name failed: $*"
+    tail -5 "$work/$name.log" | sed 's/^/#   /'
+    return 1
+}
+
+same_weights() { cmp -s "$1/model.safetensors" "$2/model.safetensors"; }

@@ -1,0 +1,143 @@
+#include "results.h"
+
+#include "file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char marker_name[] = "shardbert.json";
+
+static int write_json(const char *folder, const char *name, const json_t *value, struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+    sb_assert(text);
+    struct sb_bytes line = SB_BYTES_INIT;
+    sb_bytes_append_text(&line, text);
+    sb_bytes_append_text(&line, "\n");
+    int rc = sb_file_write_atomic(sb_path_join(path, folder, name), line.data, line.count, err);
+    sb_bytes_release(&line);
+    free(text);
+    return rc;
+}
+
+static void copy_key(json_t *to, const char *to_key, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+    if (value)
+        json_object_set(to, to_key, value);
+}
+
+/* The last record of the log that has a key with this prefix: eval_ or test_. */
+static json_t *last_with_prefix(json_t *log, const char *prefix)
+{
+    for (size_t i = json_array_size(log); i-- > 0;) {
+        json_t *record = json_array_get(log, i);
+        const char *key;
+        json_t *value;
+        json_object_foreach(record, key, value)
+        {
+            if (!strncmp(key, prefix, strlen(prefix)))
+                return record;
+        }
+    }
+    return NULL;
+}
+
+static json_t *train_results(const json_t *history)
+{
+    json_t *out = json_object();
+    double runtime = json_number_value(json_object_get(history, "train_runtime"));
+    double samples = json_number_value(json_object_get(history, "train_samples_seen"));
+    double steps = json_number_value(json_object_get(history, "global_step"));
+    copy_key(out, "epoch", history, "epoch");
+    copy_key(out, "train_loss", history, "train_loss");
+    copy_key(out, "train_runtime", history, "train_runtime");
+    copy_key(out, "train_samples", history, "train_samples");
+    copy_key(out, "train_tokens", history, "train_tokens");
+    if (runtime > 0) {
+        json_object_set_new(out, "train_samples_per_second", json_real(samples / runtime));
+        json_object_set_new(out, "train_steps_per_second", json_real(steps / runtime));
+    }
+    return out;
+}
+
+static json_t *trainer_state(json_t *history)
+{
+    json_t *out = json_object();
+    static const char *const keys[] = {
+        "epoch",      "global_step", "max_steps",        "num_train_epochs", "logging_steps",
+        "eval_steps", "save_steps",  "train_batch_size", "log_history"};
+    json_object_set_new(out, "best_metric", json_null());
+    json_object_set_new(out, "best_model_checkpoint", json_null());
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        copy_key(out, keys[i], history, keys[i]);
+    json_object_set_new(out, "is_local_process_zero", json_true());
+    json_object_set_new(out, "is_world_process_zero", json_true());
+    return out;
+}
+
+int sb_results_write(const char *folder, const char *text, const char *canonical,
+                     struct sb_err *err)
+{
+    json_error_t fault;
+    json_t *history = json_loads(text ? text : "{}", 0, &fault);
+    if (!json_is_object(history)) {
+        json_decref(history);
+        return sb_err_set(err, SB_ERR_PEER, "the coordinator's history is not JSON: %s",
+                          fault.text);
+    }
+    json_t *log = json_object_get(history, "log_history");
+    json_t *train = train_results(history);
+    json_t *all = json_copy(train);
+    json_t *state = trainer_state(history);
+    int rc = write_json(folder, "train_results.json", train, err);
+    static const struct {
+        const char *prefix, *name;
+    } sets[] = {{"eval_", "eval_results.json"}, {"test_", "test_results.json"}};
+    for (size_t i = 0; rc == 0 && i < sizeof(sets) / sizeof(*sets); i++) {
+        json_t *record = last_with_prefix(log, sets[i].prefix);
+        if (!record)
+            continue;
+        json_object_update(all, record);
+        rc = write_json(folder, sets[i].name, record, err);
+    }
+    json_object_del(all, "step");
+    if (rc == 0)
+        rc = write_json(folder, "all_results.json", all, err);
+    if (rc == 0)
+        rc = write_json(folder, "trainer_state.json", state, err);
+    /* Last: what says that the folder is finished must come after all that makes it so. */
+    json_t *marker = json_pack("{s:s, s:b, s:s}", "format", "shardbert-run-1", "finished", 1,
+                               "settings", canonical);
+    if (rc == 0)
+        rc = write_json(folder, marker_name, marker, err);
+    json_decref(marker);
+    json_decref(state);
+    json_decref(all);
+    json_decref(train);
+    json_decref(history);
+    return rc;
+}
+
+int sb_results_finished(const char *folder, struct sb_bytes *canonical, struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    if (!sb_file_exists(sb_path_join(path, folder, marker_name)))
+        return 0;
+    json_error_t fault;
+    json_t *marker = json_load_file(path, 0, &fault);
+    const char *settings = json_string_value(json_object_get(marker, "settings"));
+    int rc = 0;
+    if (!marker || !settings)
+        rc = sb_err_set(err, SB_ERR_DATA, "%s:%d: not a record of a finished run: %s", path,
+                        fault.line, fault.text);
+    else if (json_is_true(json_object_get(marker, "finished"))) {
+        sb_bytes_append_text(canonical, settings);
+        rc = 1;
+    }
+    json_decref(marker);
+    return rc;
+}

@@ -1,0 +1,272 @@
+#include "task.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool given(const char *text)
+{
+    return text && *text;
+}
+
+/* Labels that a person chose; LABEL_0, LABEL_1 ... of an untouched config are no names. */
+static bool labels_are_named(const struct sb_bert_config *config)
+{
+    return config->labels && config->label_count && strncmp(config->labels[0], "LABEL_", 6) != 0;
+}
+
+static int open_tokenizer(struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    const char *path = given(job->tokenizer_name) ? job->tokenizer_name : job->model_name_or_path;
+    if (!given(path))
+        return sb_err_set(err, SB_ERR_CONFIG,
+                          "a fresh model needs tokenizer_name: a folder, or a vocab.txt");
+    if (!sb_file_exists(path))
+        return sb_wordpiece_open_folder(&task->tokenizer, path, err);
+    struct sb_wordpiece_options options = {
+        .lowercase = true, .strip_accents = -1, .split_chinese_chars = true, .clean_text = true};
+    return sb_wordpiece_open_vocab(&task->tokenizer, path, &options, err);
+}
+
+static int read_config(struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    struct sb_bert_config *config = &task->bert.config;
+    bool fresh = !given(job->model_name_or_path);
+    if (fresh && !given(job->config_name))
+        return sb_err_set(err, SB_ERR_CONFIG,
+                          "model_name_or_path (a starting model) or "
+                          "config_name (the shape of a fresh one) is needed");
+    if (sb_config_read(config, fresh ? job->config_name : job->model_name_or_path, err) < 0)
+        return -1;
+    size_t pieces = sb_wordpiece_count(task->tokenizer);
+    if (fresh)
+        config->vocab_size = pieces;
+    else if (pieces > config->vocab_size)
+        return sb_err_set(err, SB_ERR_CONFIG,
+                          "the tokenizer has %zu pieces, but the model's vocab_size is %zu", pieces,
+                          config->vocab_size);
+    if (job->hidden_dropout_prob >= 0)
+        config->hidden_dropout = job->hidden_dropout_prob;
+    if (job->attention_probs_dropout_prob >= 0)
+        config->attention_dropout = job->attention_probs_dropout_prob;
+    if (job->classifier_dropout >= 0)
+        config->classifier_dropout = job->classifier_dropout;
+    task->max_seq_length = job->max_seq_length ? job->max_seq_length : config->max_positions;
+    if (task->max_seq_length > config->max_positions)
+        return sb_err_set(err, SB_ERR_CONFIG,
+                          "max_seq_length is %zu, but the model has only %zu positions",
+                          task->max_seq_length, config->max_positions);
+    return 0;
+}
+
+struct data_request {
+    const struct sb_list *files;
+    char *const *labels;
+    size_t label_count;
+    sb_task_progress_fn *progress;
+    void *context;
+};
+
+static int open_data(struct sb_dataset **data, const struct sb_task *task,
+                     const struct data_request *request, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    struct sb_dataset_options options = {
+        .kind = !task->mlm          ? SB_DATA_LABELLED
+                : job->line_by_line ? SB_DATA_LINES
+                                    : SB_DATA_BLOCKS,
+        .source = {.paths = request->files->items,
+                   .path_count = request->files->count,
+                   .labelled = !task->mlm,
+                   .text_column = given(job->text_column) ? job->text_column : NULL,
+                   .text_pair_column = given(job->text_pair_column) ? job->text_pair_column : NULL,
+                   .label_column = given(job->label_column) ? job->label_column : NULL,
+                   .header = job->header,
+                   .lenient = job->lenient},
+        .max_seq_length = task->max_seq_length,
+        .labels = request->labels,
+        .label_count = request->label_count,
+        .cache_dir = task->cache_dir,
+        .threads = sb_pool_thread_count(task->bert.pool),
+        .progress = request->progress,
+        .progress_context = request->context,
+    };
+    return sb_dataset_open(data, task->tokenizer, &options, err);
+}
+
+static void take_label_names(struct sb_bert_config *config, const struct sb_dataset *data)
+{
+    size_t count = sb_dataset_label_count(data);
+    char **names = sb_calloc(count, sizeof(*names));
+    for (size_t i = 0; i < count; i++)
+        names[i] = sb_strdup(sb_dataset_label(data, i));
+    sb_bert_config_set_labels(config, names, count);
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* The training file first: without a list, and without a model that has one, it names the classes.
+ */
+static int open_train_data(struct sb_task *task, struct data_request *request, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    struct sb_bert_config *config = &task->bert.config;
+    if (!task->mlm && job->labels.count)
+        sb_bert_config_set_labels(config, job->labels.items, job->labels.count);
+    else if (!task->mlm && !labels_are_named(config))
+        sb_bert_config_set_labels(config, NULL, 0);
+    if (!task->mlm && config->labels) {
+        request->labels = config->labels;
+        request->label_count = config->label_count;
+    }
+    request->files = &job->train_file;
+    if (open_data(&task->train, task, request, err) < 0)
+        return -1;
+    if (task->mlm)
+        return 0;
+    if (!config->labels)
+        take_label_names(config, task->train);
+    if (config->label_count < 2)
+        return sb_err_set(err, SB_ERR_DATA,
+                          "'%s' has only the label '%s', but a classifier needs at least two",
+                          job->train_file.items[0], config->label_count ? config->labels[0] : "");
+    request->labels = config->labels;
+    request->label_count = config->label_count;
+    return 0;
+}
+
+static int open_all_data(struct sb_task *task, struct data_request request, struct sb_err *err)
+{
+    const struct {
+        const char *name;
+        const struct sb_list *files;
+    } sets[SB_EVAL_SETS] = {{"validation", &task->job->validation_file},
+                            {"test", &task->job->test_file}};
+    if (open_train_data(task, &request, err) < 0)
+        return -1;
+    for (size_t i = 0; i < SB_EVAL_SETS; i++) {
+        if (!sets[i].files->count)
+            continue;
+        struct sb_eval_set *set = &task->evals[task->eval_count];
+        request.files = sets[i].files;
+        if (open_data(&set->data, task, &request, err) < 0)
+            return -1;
+        set->name = sets[i].name;
+        set->slot_count =
+            (sb_dataset_count(set->data) + SB_EVAL_SLOT_SAMPLES - 1) / SB_EVAL_SLOT_SAMPLES;
+        task->eval_count++;
+    }
+    return 0;
+}
+
+/* One slot per about 1,024 tokens of an average step: a power of two from 1 to 16. */
+static uint32_t default_slots(const struct sb_task *task)
+{
+    double tokens_per_step = (double)sb_dataset_token_count(task->train) /
+                             (double)sb_dataset_count(task->train) * task->job->batch_size;
+    uint32_t slots = 1;
+    while (slots < 16 && slots * 2 <= task->job->batch_size &&
+           slots * 1024.0 * M_SQRT2 < tokens_per_step)
+        slots *= 2;
+    return slots;
+}
+
+static int plan_steps(struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    uint64_t samples = sb_dataset_count(task->train);
+    task->steps_per_epoch = (samples + job->batch_size - 1) / job->batch_size;
+    task->total_steps = job->max_steps
+                            ? job->max_steps
+                            : (uint64_t)ceil(job->num_train_epochs * (double)task->steps_per_epoch);
+    task->slots = job->slots ? job->slots : default_slots(task);
+    task->masks = (struct sb_mask_options){.probability = job->mlm_probability,
+                                           .whole_word = job->whole_word_mask};
+    if (!task->total_steps)
+        return sb_err_set(err, SB_ERR_CONFIG,
+                          "max_steps and num_train_epochs leave no step to take");
+    return 0;
+}
+
+static int init_params(struct sb_task *task, struct sb_err *err)
+{
+    struct sb_bert *bert = &task->bert;
+    const struct sb_list *freeze = &task->job->freeze;
+    sb_params_init(&bert->params, &bert->config, task->mlm ? SB_HEAD_MLM : SB_HEAD_CLASSIFY);
+    task->weights = sb_alloc_pages(bert->params.float_count * sizeof(float));
+    bert->weights = task->weights;
+    if (!task->job->row_sparse)
+        bert->params.tensors[bert->params.word].row_sparse = false;
+    for (size_t i = 0; i < freeze->count; i++)
+        if (sb_params_freeze(&bert->params, &bert->config, freeze->items[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool *pool,
+                 sb_task_progress_fn *progress, void *context, struct sb_err *err)
+{
+    struct sb_task *task = sb_calloc(1, sizeof(*task));
+    char cache[SB_PATH_BYTES];
+    task->job = job;
+    task->mlm = strcmp(job->task, "mlm") == 0;
+    task->bert.pool = pool;
+    sb_bert_config_defaults(&task->bert.config);
+    task->cache_dir = sb_strdup(
+        given(job->cache_dir) ? job->cache_dir : sb_path_join(cache, job->output_dir, "cache"));
+    struct data_request request = {.progress = progress, .context = context};
+    if (open_tokenizer(task, err) < 0 || read_config(task, err) < 0 ||
+        sb_dir_make(task->cache_dir, err) < 0 || open_all_data(task, request, err) < 0 ||
+        plan_steps(task, err) < 0 || init_params(task, err) < 0) {
+        sb_task_free(&task);
+        return -1;
+    }
+    *out = task;
+    return 0;
+}
+
+void sb_task_free(struct sb_task **out)
+{
+    struct sb_task *task = *out;
+    if (!task)
+        return;
+    sb_free_pages(task->weights, task->bert.params.float_count * sizeof(float));
+    sb_params_release(&task->bert.params);
+    sb_bert_config_release(&task->bert.config);
+    sb_dataset_free(&task->train);
+    for (size_t i = 0; i < task->eval_count; i++)
+        sb_dataset_free(&task->evals[i].data);
+    sb_wordpiece_free(&task->tokenizer);
+    sb_arena_release(&task->step_arena);
+    sb_arena_release(&task->pass_arena);
+    sb_load_report_release(&task->report);
+    free(task->cache_dir);
+    free(task);
+    *out = NULL;
+}
+
+int sb_task_load_weights(struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    struct sb_bert *bert = &task->bert;
+    if (given(job->model_name_or_path))
+        return sb_model_read(task->weights, &bert->params, &bert->config, job->model_name_or_path,
+                             job->seed, &task->report, err);
+    sb_params_fill(task->weights, &bert->params, &bert->config, job->seed, 0, bert->params.count);
+    return 0;
+}
+
+int sb_task_export(const struct sb_task *task, const char *folder, struct sb_err *err)
+{
+    const struct sb_bert *bert = &task->bert;
+    const char *architecture = task->mlm ? "BertForMaskedLM" : "BertForSequenceClassification";
+    if (sb_dir_make(folder, err) < 0 ||
+        sb_config_write(&bert->config, folder, architecture, err) < 0 ||
+        sb_wordpiece_write(task->tokenizer, folder, bert->config.max_positions, err) < 0 ||
+        sb_model_write(task->weights, &bert->params, folder, err) < 0)
+        return sb_err_context(err, "writing the model folder '%s'", folder);
+    return 0;
+}

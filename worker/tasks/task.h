@@ -1,0 +1,78 @@
+/*
+ * A task joins what a job names: tokenizer, data sets, the shape of the model and its weights.
+ *
+ * It answers two questions that are pure functions of (settings, data, weights): what are the
+ * gradient sums of slot s of step t, and what are the sums of slot s of an evaluation.  It knows
+ * nothing of servers.  Life: open, then load weights or receive them, then any number of slots.
+ * One thread.
+ */
+#ifndef SB_TASK_H
+#define SB_TASK_H
+
+#include "bert.h"
+#include "config.h"
+#include "dataset.h"
+#include "model_files.h"
+#include "pool.h"
+#include "wordpiece.h"
+
+enum { SB_EVAL_SLOT_SAMPLES = 64, SB_EVAL_SETS = 2 };
+
+struct sb_eval_set {
+    const char *name; /* "validation", "test" */
+    struct sb_dataset *data;
+    uint64_t slot_count;
+};
+
+struct sb_task {
+    const struct sb_job *job; /* not owned */
+    bool mlm;                 /* else classify */
+    struct sb_wordpiece *tokenizer;
+    struct sb_bert bert;
+    float *weights; /* [params.float_count]; what bert.weights points at */
+    struct sb_dataset *train;
+    struct sb_eval_set evals[SB_EVAL_SETS];
+    size_t eval_count;
+    uint64_t steps_per_epoch, total_steps;
+    uint32_t slots;
+    size_t max_seq_length;
+    struct sb_mask_options masks;
+    char *cache_dir;
+    struct sb_load_report report; /* after sb_task_load_weights */
+    struct sb_arena step_arena, pass_arena;
+};
+
+/* As in dataset.h: called while data are prepared; may be NULL. */
+typedef void sb_task_progress_fn(void *context, uint64_t done_bytes, uint64_t total_bytes,
+                                 uint64_t samples);
+
+int sb_task_open(struct sb_task **task, const struct sb_job *job, struct sb_pool *pool,
+                 sb_task_progress_fn *progress, void *context, struct sb_err *err);
+void sb_task_free(struct sb_task **task);
+
+/* Fills weights from model_name_or_path, or with fresh ones from the seed. */
+int sb_task_load_weights(struct sb_task *task, struct sb_err *err);
+
+/* Adds the sums of one slot of a training step.  Returns the number of samples, or -1. */
+long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, struct sb_grad *grad,
+                        struct sb_stats *stats, struct sb_err *err);
+
+/* How many metric counts an evaluation slot adds: K*K, or 0 for mlm. */
+size_t sb_task_count_count(const struct sb_task *task);
+/* Adds the sums of one evaluation slot; counts[gold*K + predicted]. */
+int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
+                      double *counts, struct sb_err *err);
+
+/*
+ * The rows of the word embeddings that slots of a step, or of an evaluation, read: rising, without
+ * repeats, valid until the next call on the task.  Returns their number, or -1.
+ */
+long sb_task_train_rows(struct sb_task *task, uint64_t step, const uint32_t *slots,
+                        size_t slot_count, uint32_t **rows, struct sb_err *err);
+long sb_task_eval_rows(struct sb_task *task, size_t eval_set, uint64_t first_slot,
+                       uint64_t end_slot, uint32_t **rows, struct sb_err *err);
+
+/* Writes the model folder: model.safetensors, config.json and the tokenizer's files. */
+int sb_task_export(const struct sb_task *task, const char *folder, struct sb_err *err);
+
+#endif

@@ -1,0 +1,222 @@
+/* The slots of a task: which samples, which tokens, which passes. */
+#include "task.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* The samples of one slot, in the order of the step. */
+struct slot_samples {
+    uint64_t *samples;
+    uint32_t *lengths;
+    size_t count;
+};
+
+/* All samples of a step with the slot of each: a function of step, settings and data. */
+struct step_samples {
+    uint64_t epoch;
+    size_t count;
+    uint64_t *samples;
+    uint32_t *lengths;
+    uint32_t *slot_of;
+};
+
+static void samples_of_step(struct step_samples *all, struct sb_task *task, uint64_t step)
+{
+    const struct sb_job *job = task->job;
+    struct sb_arena *arena = &task->step_arena;
+    uint64_t n = sb_dataset_count(task->train);
+    uint64_t first = step % task->steps_per_epoch * job->batch_size;
+    all->epoch = step / task->steps_per_epoch;
+    all->count = n - first < job->batch_size ? n - first : job->batch_size;
+    all->samples = sb_arena_array(arena, uint64_t, all->count);
+    all->lengths = sb_arena_array(arena, uint32_t, all->count);
+    all->slot_of = sb_arena_array(arena, uint32_t, all->count);
+    for (size_t i = 0; i < all->count; i++) {
+        all->samples[i] =
+            sb_dataset_order(task->train, job->seed, all->epoch, job->shuffle, first + i);
+        all->lengths[i] = sb_dataset_length(task->train, all->samples[i]);
+    }
+    sb_deal_slots(all->slot_of, all->lengths, all->count, task->slots, arena);
+}
+
+static void pick_slot(struct slot_samples *mine, const struct step_samples *all, uint32_t slot,
+                      struct sb_arena *arena)
+{
+    mine->count = 0;
+    mine->samples = sb_arena_array(arena, uint64_t, all->count);
+    mine->lengths = sb_arena_array(arena, uint32_t, all->count);
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->slot_of[i] != slot)
+            continue;
+        mine->samples[mine->count] = all->samples[i];
+        mine->lengths[mine->count++] = all->lengths[i];
+    }
+}
+
+/* How many samples from first on make one pass: at most max_tokens tokens, at least one sample. */
+static size_t pass_count(const struct slot_samples *mine, size_t first, size_t max_tokens)
+{
+    size_t count = 0, tokens = 0;
+    while (first + count < mine->count &&
+           (!count || tokens + mine->lengths[first + count] <= max_tokens))
+        tokens += mine->lengths[first + count++];
+    return count;
+}
+
+static int collate(struct sb_batch *batch, struct sb_task *task, const struct sb_dataset *data,
+                   const struct slot_samples *mine, size_t first, size_t count,
+                   const struct sb_rng *mask_key, struct sb_stats *stats, struct sb_err *err)
+{
+    sb_arena_reset(&task->pass_arena);
+    return sb_collate(batch, data, task->tokenizer, mine->samples + first, count,
+                      task->mlm ? &task->masks : NULL, mask_key, &task->pass_arena, stats, err);
+}
+
+static bool has_dropout(const struct sb_bert_config *config)
+{
+    return config->hidden_dropout > 0 || config->attention_dropout > 0 ||
+           config->classifier_dropout > 0;
+}
+
+long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, struct sb_grad *grad,
+                        struct sb_stats *stats, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    struct step_samples all;
+    struct slot_samples mine;
+    sb_arena_reset(&task->step_arena);
+    samples_of_step(&all, task, step);
+    pick_slot(&mine, &all, slot, &task->step_arena);
+
+    struct sb_rng masks = sb_rng_key(job->seed, SB_RNG_MASK, all.epoch);
+    struct sb_rng dropout = sb_rng_key(job->seed, SB_RNG_DROPOUT, step);
+    const struct sb_rng *dropout_key = has_dropout(&task->bert.config) ? &dropout : NULL;
+    for (size_t first = 0, count; first < mine.count; first += count) {
+        struct sb_batch batch;
+        count = pass_count(&mine, first, job->max_tokens_per_pass);
+        if (collate(&batch, task, task->train, &mine, first, count, &masks, stats, err) < 0)
+            return sb_err_context(err, "reading slot %" PRIu32 " of step %" PRIu64, slot, step);
+        sb_bert_train(&task->bert, &batch, dropout_key, &task->pass_arena, grad, stats);
+    }
+    return (long)mine.count;
+}
+
+static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task,
+                                 const struct sb_eval_set *set, uint64_t slot)
+{
+    uint64_t first = slot * SB_EVAL_SLOT_SAMPLES, n = sb_dataset_count(set->data);
+    mine->count = n - first < SB_EVAL_SLOT_SAMPLES ? n - first : SB_EVAL_SLOT_SAMPLES;
+    mine->samples = sb_arena_array(&task->step_arena, uint64_t, mine->count);
+    mine->lengths = sb_arena_array(&task->step_arena, uint32_t, mine->count);
+    for (size_t i = 0; i < mine->count; i++) {
+        mine->samples[i] = first + i;
+        mine->lengths[i] = sb_dataset_length(set->data, first + i);
+    }
+}
+
+size_t sb_task_count_count(const struct sb_task *task)
+{
+    size_t K = task->mlm ? 0 : task->bert.config.label_count;
+    return K * K;
+}
+
+static void count_predictions(double *counts, const struct sb_batch *batch, const float *logits,
+                              size_t K)
+{
+    for (size_t b = 0; b < batch->B; b++) {
+        size_t best = 0;
+        for (size_t k = 1; k < K; k++)
+            if (logits[b * K + k] > logits[b * K + best])
+                best = k;
+        if (batch->labels[b] >= 0)
+            counts[(size_t)batch->labels[b] * K + best] += 1;
+    }
+}
+
+int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
+                      double *counts, struct sb_err *err)
+{
+    const struct sb_eval_set *set = &task->evals[eval_set];
+    struct sb_rng masks = sb_rng_key(0, SB_RNG_EVAL_MASK, 0);
+    struct slot_samples mine;
+    size_t K = task->bert.config.label_count;
+    sb_arena_reset(&task->step_arena);
+    samples_of_eval_slot(&mine, task, set, slot);
+    for (size_t first = 0, count; first < mine.count; first += count) {
+        struct sb_batch batch;
+        struct sb_outputs outputs = {0};
+        count = pass_count(&mine, first, task->job->max_tokens_per_pass);
+        if (collate(&batch, task, set->data, &mine, first, count, &masks, stats, err) < 0)
+            return sb_err_context(err, "reading the %s set", set->name);
+        if (!task->mlm)
+            outputs.class_logits = sb_arena_array(&task->pass_arena, float, batch.B *K);
+        sb_bert_eval(&task->bert, &batch, &task->pass_arena, &outputs, stats);
+        if (!task->mlm)
+            count_predictions(counts, &batch, outputs.class_logits, K);
+    }
+    return 0;
+}
+
+/* A set of rows, one byte each. */
+static uint8_t *new_row_set(struct sb_task *task)
+{
+    sb_arena_reset(&task->step_arena);
+    sb_arena_reset(&task->pass_arena);
+    size_t V = task->bert.config.vocab_size;
+    return memset(sb_arena_array(&task->step_arena, uint8_t, V), 0, V);
+}
+
+static int mark_rows(uint8_t *seen, struct sb_task *task, const struct sb_dataset *data,
+                     const struct slot_samples *mine, struct sb_err *err)
+{
+    int32_t *ids = sb_arena_array(&task->pass_arena, int32_t, task->max_seq_length);
+    uint8_t *types = sb_arena_array(&task->pass_arena, uint8_t, task->max_seq_length);
+    for (size_t i = 0; i < mine->count; i++) {
+        int32_t label;
+        int truncated;
+        if (sb_dataset_read(data, mine->samples[i], ids, types, &label, &truncated, err) < 0)
+            return -1;
+        for (uint32_t j = 0; j < mine->lengths[i]; j++)
+            seen[ids[j]] = 1;
+    }
+    return 0;
+}
+
+static long list_rows(uint32_t **rows, struct sb_task *task, const uint8_t *seen)
+{
+    size_t V = task->bert.config.vocab_size, count = 0;
+    *rows = sb_arena_array(&task->step_arena, uint32_t, V);
+    for (size_t row = 0; row < V; row++)
+        if (seen[row])
+            (*rows)[count++] = (uint32_t)row;
+    return (long)count;
+}
+
+long sb_task_train_rows(struct sb_task *task, uint64_t step, const uint32_t *slots,
+                        size_t slot_count, uint32_t **rows, struct sb_err *err)
+{
+    uint8_t *seen = new_row_set(task);
+    struct step_samples all;
+    samples_of_step(&all, task, step);
+    for (size_t s = 0; s < slot_count; s++) {
+        struct slot_samples mine;
+        pick_slot(&mine, &all, slots[s], &task->step_arena);
+        if (mark_rows(seen, task, task->train, &mine, err) < 0)
+            return -1;
+    }
+    return list_rows(rows, task, seen);
+}
+
+long sb_task_eval_rows(struct sb_task *task, size_t eval_set, uint64_t first_slot,
+                       uint64_t end_slot, uint32_t **rows, struct sb_err *err)
+{
+    const struct sb_eval_set *set = &task->evals[eval_set];
+    uint8_t *seen = new_row_set(task);
+    for (uint64_t slot = first_slot; slot < end_slot; slot++) {
+        struct slot_samples mine;
+        samples_of_eval_slot(&mine, task, set, slot);
+        if (mark_rows(seen, task, set->data, &mine, err) < 0)
+            return -1;
+    }
+    return list_rows(rows, task, seen);
+}

@@ -1,0 +1,350 @@
+#include "worker.h"
+
+#include "clock.h"
+#include "nodes.h"
+#include "results.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PUMP_MS = 20, GRADS_MAX = 32 };
+
+/* A gradient buffer: free, being filled, or lent to the client until all its parts are
+ * acknowledged. */
+struct grad_buffer {
+    struct sb_grad grad;
+    bool busy;
+};
+
+struct worker {
+    const struct sb_worker_options *options;
+    struct sb_task *task;
+    struct sb_net *net;
+    struct sb_client *client;
+    struct sb_outbox out;
+    struct grad_buffer *grads[GRADS_MAX];
+    size_t grad_count;
+    double *counts; /* metric counts of an evaluation slot */
+    bool connected, stopping;
+    double wait_seconds;
+};
+
+void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
+{
+    *out = (struct sb_plan){.plan = SB__PLAN__INIT};
+    Sb__Plan *plan = &out->plan;
+    plan->train_samples = sb_dataset_count(task->train);
+    plan->train_tokens = sb_dataset_token_count(task->train);
+    plan->steps_per_epoch = task->steps_per_epoch;
+    plan->total_steps = task->total_steps;
+    plan->slots = task->slots;
+    plan->data_fingerprint = (char *)(uintptr_t)sb_dataset_fingerprint(task->train);
+    plan->n_eval_sets = task->eval_count;
+    plan->eval_sets = out->eval_pointers;
+    for (size_t i = 0; i < task->eval_count; i++) {
+        out->evals[i] = (Sb__EvalSet)SB__EVAL_SET__INIT;
+        out->evals[i].name = (char *)(uintptr_t)task->evals[i].name;
+        out->evals[i].slot_count = task->evals[i].slot_count;
+        out->evals[i].label_count = task->mlm ? 0 : (uint32_t)task->bert.config.label_count;
+        out->eval_pointers[i] = &out->evals[i];
+    }
+    if (!task->mlm) {
+        plan->n_labels = task->bert.config.label_count;
+        plan->labels = task->bert.config.labels;
+    }
+}
+
+struct sb_span *sb_spans_of_task(const struct sb_task *task, size_t *count)
+{
+    const struct sb_params *params = &task->bert.params;
+    struct sb_span *spans = sb_calloc(params->count, sizeof(*spans));
+    *count = params->count;
+    for (size_t i = 0; i < params->count; i++) {
+        const struct sb_tensor *tensor = &params->tensors[i];
+        spans[i] = (struct sb_span){.rows = tensor->rows,
+                                    .cols = tensor->cols,
+                                    .decay = tensor->decay,
+                                    .trainable = tensor->trainable,
+                                    .row_sparse = tensor->row_sparse && tensor->trainable,
+                                    .offset = tensor->offset};
+    }
+    return spans;
+}
+
+static int flush(struct worker *w, struct sb_err *err)
+{
+    return sb_net_send_all(w->net, &w->out, err);
+}
+
+/* Takes in what has arrived, waiting at most timeout_ms for a first message, and sends what is due.
+ */
+static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
+{
+    uint64_t peer;
+    struct sb_msg *msg = NULL;
+    int got;
+    while ((got = sb_net_recv(w->net, timeout_ms, &peer, &msg, err)) > 0) {
+        sb_client_handle(w->client, sb_clock_ns(), peer, &msg, &w->out);
+        if (flush(w, err) < 0)
+            return -1;
+        timeout_ms = 0;
+    }
+    if (got < 0)
+        return -1;
+    if (*w->options->stop_code && !w->stopping) {
+        w->stopping = true;
+        sb_client_stop(w->client, sb_clock_ns(), *w->options->stop_code, &w->out);
+    }
+    sb_client_tick(w->client, sb_clock_ns(), &w->out);
+    return flush(w, err);
+}
+
+static void give_back(void *hint)
+{
+    ((struct grad_buffer *)hint)->busy = false;
+}
+
+/* A cleared buffer; waits for acknowledgements when too many are lent. */
+static struct grad_buffer *take_grad(struct worker *w, struct sb_err *err)
+{
+    const struct sb_params *params = &w->task->bert.params;
+    size_t allowed = sb_node_depth(w->task->slots) + 3;
+    for (;;) {
+        for (size_t i = 0; i < w->grad_count; i++) {
+            if (w->grads[i]->busy)
+                continue;
+            w->grads[i]->busy = true;
+            sb_grad_clear(&w->grads[i]->grad, params, w->task->bert.pool);
+            return w->grads[i];
+        }
+        if (w->grad_count < allowed && w->grad_count < GRADS_MAX) {
+            struct grad_buffer *fresh = sb_calloc(1, sizeof(*fresh));
+            sb_grad_init(&fresh->grad, params);
+            w->grads[w->grad_count++] = fresh;
+        } else if (pump(w, PUMP_MS, err) < 0) {
+            return NULL;
+        }
+    }
+}
+
+/*
+ * The sums of one node: a leaf is a slot, an inner node left + right; an empty side counts as it
+ * is. *sum is NULL when no slot under the node has a sample.
+ */
+static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct grad_buffer **sum,
+                        struct sb_stats *stats, struct sb_err *err)
+{
+    struct sb_task *task = w->task;
+    *sum = NULL;
+    if (node >= task->slots) {
+        struct grad_buffer *leaf = take_grad(w, err);
+        if (!leaf)
+            return -1;
+        long samples = sb_task_train_slot(task, step, node - task->slots, &leaf->grad, stats, err);
+        if (samples > 0)
+            *sum = leaf;
+        else
+            leaf->busy = false;
+        return samples < 0 ? -1 : 0;
+    }
+    struct grad_buffer *left, *right;
+    struct sb_stats right_stats = {0};
+    if (compute_node(w, step, 2 * node, &left, stats, err) < 0 ||
+        compute_node(w, step, 2 * node + 1, &right, &right_stats, err) < 0)
+        return -1;
+    sb_stats_add(stats, &right_stats);
+    if (left && right) {
+        sb_grad_add(&left->grad, &right->grad, &task->bert.params, task->bert.pool);
+        right->busy = false;
+    }
+    *sum = left ? left : right;
+    return 0;
+}
+
+static int train(struct worker *w, const struct sb_work *work, struct sb_err *err)
+{
+    /* The client may put newer work in its place while we pump: keep what we were given. */
+    struct sb_work mine = *work;
+    for (size_t i = 0; i < mine.node_count; i++) {
+        struct grad_buffer *sum;
+        struct sb_stats stats = {0};
+        double begin = sb_clock_seconds();
+        if (compute_node(w, mine.step, mine.nodes[i], &sum, &stats, err) < 0)
+            return -1;
+        struct sb_grad *grad = sum ? &sum->grad : NULL;
+        sb_client_push_node(w->client, sb_clock_ns(), mine.nodes[i], grad ? grad->dense : NULL,
+                            grad ? grad->rows : NULL, grad ? grad->values : NULL,
+                            grad ? grad->row_count : 0, &stats, sb_clock_seconds() - begin,
+                            give_back, sum, &w->out);
+        if (w->options->metrics) {
+            sb_metrics_add(w->options->metrics, SB_METRIC_TOKENS, stats.tokens);
+            sb_metrics_add(w->options->metrics, SB_METRIC_SAMPLES, stats.samples);
+        }
+        if (flush(w, err) < 0 || pump(w, 0, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int evaluate(struct worker *w, const struct sb_work *work, struct sb_err *err)
+{
+    struct sb_work mine = *work;
+    size_t count_count = sb_task_count_count(w->task);
+    for (uint64_t slot = mine.first_slot; slot < mine.end_slot; slot++) {
+        struct sb_stats stats = {0};
+        double begin = sb_clock_seconds();
+        memset(w->counts, 0, count_count * sizeof(double));
+        if (sb_task_eval_slot(w->task, mine.eval_set, slot, &stats, w->counts, err) < 0)
+            return -1;
+        sb_client_push_eval(w->client, sb_clock_ns(), slot, &stats, w->counts, count_count,
+                            sb_clock_seconds() - begin, &w->out);
+        if (flush(w, err) < 0 || pump(w, 0, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int want_rows(struct worker *w, const struct sb_work *work, struct sb_err *err)
+{
+    struct sb_task *task = w->task;
+    uint32_t *rows = NULL;
+    long count;
+    if (work->eval) {
+        count =
+            sb_task_eval_rows(task, work->eval_set, work->first_slot, work->end_slot, &rows, err);
+    } else {
+        uint32_t *slots = sb_alloc(task->slots * sizeof(*slots));
+        size_t slot_count = 0;
+        for (size_t i = 0; i < work->node_count; i++)
+            for (uint32_t s = 0; s < sb_node_slot_count(work->nodes[i], task->slots); s++)
+                slots[slot_count++] = sb_node_first_slot(work->nodes[i], task->slots) + s;
+        count = sb_task_train_rows(task, work->step, slots, slot_count, &rows, err);
+        free(slots);
+    }
+    if (count < 0)
+        return -1;
+    sb_client_want_rows(w->client, sb_clock_ns(), rows, (size_t)count, &w->out);
+    return flush(w, err);
+}
+
+static int finish(struct worker *w, struct sb_err *err)
+{
+    const Sb__Welcome *welcome = sb_client_welcome(w->client);
+    const char *sentence;
+    if (sb_client_code(w->client, &sentence) == 0 && welcome && welcome->lease) {
+        while (!sb_client_fetch_all(w->client, sb_clock_ns(), &w->out)) {
+            if (flush(w, err) < 0 || pump(w, PUMP_MS, err) < 0)
+                return -1;
+            if (sb_client_state(w->client) == SB_CLIENT_OVER)
+                return 0;
+        }
+        if (sb_task_export(w->task, w->options->job->output_dir, err) < 0 ||
+            sb_results_write(w->options->job->output_dir, sb_client_history(w->client),
+                             w->options->canonical, err) < 0)
+            return -1;
+    }
+    sb_client_bye(w->client, sb_clock_ns(), &w->out);
+    return flush(w, err);
+}
+
+static int check_silence(struct worker *w, struct sb_err *err)
+{
+    const struct sb_job *job = w->options->job;
+    bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
+    double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
+    double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
+    if (silent <= limit)
+        return 0;
+    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
+                      silent, joining ? "join_timeout_s" : "step_timeout_s");
+}
+
+/* One turn of the loop: what the client's state asks for. */
+static int turn(struct worker *w, struct sb_err *err)
+{
+    const struct sb_work *work;
+    const Sb__Welcome *welcome = sb_client_welcome(w->client);
+    if (welcome && !w->connected) {
+        if (w->options->connect && w->options->connect(w->net, welcome, err) < 0)
+            return -1;
+        w->connected = true;
+    }
+    if (sb_client_needs_rows(w->client, &work) && want_rows(w, work, err) < 0)
+        return -1;
+    switch (sb_client_state(w->client)) {
+    case SB_CLIENT_SEED:
+        if (sb_task_load_weights(w->task, err) < 0)
+            return -1;
+        if (w->options->loaded)
+            w->options->loaded(w->options->loaded_context, w->task);
+        sb_client_seed(w->client, sb_clock_ns(), &w->out);
+        return flush(w, err);
+    case SB_CLIENT_WORK:
+        work = sb_client_work(w->client);
+        return work->eval ? evaluate(w, work, err) : train(w, work, err);
+    case SB_CLIENT_FINISH:
+        return finish(w, err);
+    default: {
+        double begin = sb_clock_seconds();
+        if (pump(w, PUMP_MS, err) < 0)
+            return -1;
+        if (w->options->metrics)
+            sb_metrics_add(w->options->metrics, SB_METRIC_WAIT, sb_clock_seconds() - begin);
+        return check_silence(w, err);
+    }
+    }
+}
+
+static void release(struct worker *w)
+{
+    sb_client_free(&w->client);
+    sb_outbox_release(&w->out);
+    for (size_t i = 0; i < w->grad_count; i++) {
+        sb_grad_release(&w->grads[i]->grad, &w->task->bert.params);
+        free(w->grads[i]);
+    }
+    free(w->counts);
+}
+
+int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
+{
+    struct worker w = {.options = options, .task = options->task, .net = options->net};
+    struct sb_plan plan;
+    size_t span_count;
+    struct sb_span *spans = sb_spans_of_task(options->task, &span_count);
+    sb_plan_of_task(&plan, options->task);
+    struct sb_client_options client = {.self = options->self,
+                                       .canonical = options->canonical,
+                                       .fingerprint = options->fingerprint,
+                                       .name = options->name,
+                                       .plan = &plan.plan,
+                                       .spans = spans,
+                                       .span_count = span_count,
+                                       .weights = options->task->weights,
+                                       .retry_ms = options->job->push_timeout_ms,
+                                       .checksum = options->checksum};
+    w.client = sb_client_new(&client, sb_clock_ns());
+    w.counts = sb_calloc(sb_task_count_count(options->task), sizeof(double));
+
+    int code = -1;
+    while (code < 0 && sb_client_state(w.client) != SB_CLIENT_OVER) {
+        if (options->metrics)
+            sb_metrics_heartbeat(options->metrics);
+        if (turn(&w, err) < 0) {
+            /* The others should not wait for us until a limit runs out. */
+            sb_client_stop(w.client, sb_clock_ns(), err->code, &w.out);
+            flush(&w, NULL);
+            code = err->code;
+        }
+    }
+    if (code < 0) {
+        const char *sentence;
+        code = sb_client_code(w.client, &sentence);
+        if (code)
+            sb_err_set(err, (enum sb_err_code)code, "%s", sentence);
+    }
+    release(&w);
+    free(spans);
+    return code;
+}

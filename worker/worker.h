@@ -1,0 +1,49 @@
+/*
+ * A worker's life: join, compute the nodes that it is dealt, push their sums, want the next
+ * weights, until the coordinator says that training is over.  The worker that holds the export
+ * lease then writes the model folder.
+ *
+ *     slot -> batch -> forward, loss, backward -> fold into the node -> push;  want -> weights
+ */
+#ifndef SB_WORKER_H
+#define SB_WORKER_H
+
+#include "client.h"
+#include "metrics.h"
+#include "net.h"
+#include "task.h"
+
+#include <signal.h>
+
+struct sb_worker_options {
+    const struct sb_job *job;
+    struct sb_task *task;
+    struct sb_net *net;      /* connected to the coordinator */
+    uint64_t self;           /* our peer number */
+    const char *canonical;   /* JOB settings */
+    const char *fingerprint; /* numerics */
+    const char *name;        /* host and process */
+    bool checksum;
+    struct sb_metrics *metrics;             /* may be NULL */
+    const volatile sig_atomic_t *stop_code; /* not 0 once a signal asks for an end: 130, 143 */
+    /* Called once the starting weights are read or made; may be NULL. */
+    void (*loaded)(void *context, const struct sb_task *task);
+    void *loaded_context;
+    /* Makes the net reach the servers that WELCOME names; NULL if it does already. */
+    int (*connect)(struct sb_net *net, const Sb__Welcome *welcome, struct sb_err *err);
+};
+
+/* Returns the exit code of the job; when it is not 0, err says why. */
+int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err);
+
+/* What the data and the settings come to; the strings are borrowed from the task. */
+struct sb_plan {
+    Sb__Plan plan;
+    Sb__EvalSet evals[SB_EVAL_SETS];
+    Sb__EvalSet *eval_pointers[SB_EVAL_SETS];
+};
+void sb_plan_of_task(struct sb_plan *plan, const struct sb_task *task);
+/* The layout as servers see it; freed by the caller. */
+struct sb_span *sb_spans_of_task(const struct sb_task *task, size_t *count);
+
+#endif
