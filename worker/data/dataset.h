@@ -16,30 +16,40 @@
 #include "rng.h"
 #include "wordpiece.h"
 
+/*
+ * Where a document ends, a block ends: at a blank line and at the end of a file.  Records of tables
+ * and JSON have no blank lines between them and so are joined up to the end of their file.
+ */
 enum sb_dataset_kind {
     SB_DATA_LABELLED, /* one sample a record: [CLS] text [SEP] (pair [SEP]), and a class */
-    SB_DATA_LINES,    /* mlm, one sample a non-empty line */
-    SB_DATA_BLOCKS, /* mlm, the lines of a document joined and cut into blocks of max_seq_length - 2
-                     */
+    SB_DATA_LINES,    /* mlm, one sample a line that has a token */
+    SB_DATA_BLOCKS,   /* mlm, lines of a document joined and cut into max_seq_length - 2 tokens */
 };
 
 struct sb_dataset_options {
     enum sb_dataset_kind kind;
     struct sb_reader_options source;
-    size_t max_seq_length; /* specials included; longer samples are cut (pairs: longest first) and
-                              counted */
-    char *const *labels;   /* class names in id order; NULL: sorted names found in the data (see
-                              labels_found) */
+    size_t max_seq_length; /* specials included, 4 to 65535; longer samples are cut (pairs: longest
+                              first) and counted */
+    /*
+     * Class names in id order.  A label of the data is one of them, or the number of one.  NULL:
+     * the names that are found, sorted (by value if all are whole numbers).
+     */
+    char *const *labels;
     size_t label_count;
     const char *cache_dir;
-    size_t threads;
-    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes,
-                     uint64_t samples); /* may be NULL */
+    size_t threads; /* that tokenise; one more reads and writes */
+    /* Called now and then while data is prepared; may be NULL.  total_bytes 0: unknown. */
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t samples);
     void *progress_context;
 };
 
 struct sb_dataset;
 
+/*
+ * Life: open, then any number of threads may read, free.  SB_ERR_DATA: no sample at all, a label
+ * that is not one of the given ones (with file and line), data that changed while it was read.
+ */
 int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *tokenizer,
                     const struct sb_dataset_options *options, struct sb_err *err);
 void sb_dataset_free(struct sb_dataset **dataset);
@@ -47,21 +57,24 @@ void sb_dataset_free(struct sb_dataset **dataset);
 uint64_t sb_dataset_count(const struct sb_dataset *dataset);       /* samples */
 uint64_t sb_dataset_token_count(const struct sb_dataset *dataset); /* specials included */
 uint64_t sb_dataset_truncated_count(const struct sb_dataset *dataset);
-const char *
-sb_dataset_fingerprint(const struct sb_dataset *dataset); /* 32 hex digits: content and settings */
+/* 32 hexadecimal digits: content and settings, not paths. */
+const char *sb_dataset_fingerprint(const struct sb_dataset *dataset);
 size_t sb_dataset_label_count(const struct sb_dataset *dataset);
+/* NULL if there is no such class. */
 const char *sb_dataset_label(const struct sb_dataset *dataset, size_t id);
 
-/* Tokens of one sample with specials; O(1). */
+/* Tokens of one sample with specials, at most max_seq_length; O(1).  0 if it cannot be read: then
+ * sb_dataset_read says why. */
 uint32_t sb_dataset_length(const struct sb_dataset *dataset, uint64_t sample);
-/* ids and types [length]; label (-1: none); truncated: 1 if it was cut. */
+/* ids and types [length]; label (-1: none); truncated: 1 if it was cut.  All but ids may be NULL.
+ */
 int sb_dataset_read(const struct sb_dataset *dataset, uint64_t sample, int32_t *ids, uint8_t *types,
                     int32_t *label, int *truncated, struct sb_err *err);
 
 /*
  * The order of an epoch: a keyed order of chunks, and a keyed order inside windows of chunks, so
  * that reads stay near each other.  Position k of the epoch -> sample, O(1).  With shuffle off the
- * identity.
+ * identity.  Below 65,536 samples there is one window, and any order may come out.
  */
 uint64_t sb_order_sample(uint64_t count, uint64_t seed, uint64_t epoch, bool shuffle, uint64_t k);
 uint64_t sb_dataset_order(const struct sb_dataset *dataset, uint64_t seed, uint64_t epoch,
@@ -69,7 +82,7 @@ uint64_t sb_dataset_order(const struct sb_dataset *dataset, uint64_t seed, uint6
 
 /*
  * Deals the samples of a step to slots: longest first to the slot with the fewest tokens, ties by
- * index. slot_of [count] receives the slot of each.  Pure.
+ * index.  slot_of [count] receives the slot of each.  Pure.
  */
 void sb_deal_slots(uint32_t *slot_of, const uint32_t *lengths, size_t count, size_t slot_count,
                    struct sb_arena *arena);
@@ -84,14 +97,24 @@ struct sb_mask_options {
  * SB_RNG_MASK and the epoch, or SB_RNG_EVAL_MASK.  Masking: 80 % [MASK], 10 % a random ordinary
  * token, 10 % kept; specials never; k = max(1, round(probability * candidates)) targets in each
  * sequence that has a candidate, drawn without replacement; whole words as units.
+ *
+ * All arrays of the batch lie in arena.  stats (may be NULL) receives samples, tokens and
+ * truncated; targets, loss and correct are the model's to count.
  */
 int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
                const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
                const struct sb_mask_options *masks, const struct sb_rng *mask_key,
                struct sb_arena *arena, struct sb_stats *stats, struct sb_err *err);
 
-/* The masking of one sequence, in place; returns the number of targets (positions in rising order,
- * original ids). */
+/*
+ * The masking of one sequence, in place; returns the number of targets.
+ *
+ *   in-out  ids        [length]
+ *   out     positions  [length] the targets, rising; the first of them are filled
+ *           originals  [length] what stood there
+ *
+ * A whole word that would bring more than k targets is passed over, unless it is the first drawn.
+ */
 size_t sb_mask_sequence(int32_t *ids, size_t length, uint32_t *positions, int32_t *originals,
                         const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                         const struct sb_rng *key, uint64_t sample, struct sb_arena *arena);

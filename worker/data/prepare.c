@@ -278,7 +278,7 @@ static int find_label(struct preparation *p, const struct sb_record *record, int
     *label = -1;
     if (p->ring.options->kind != SB_DATA_LABELLED || !p->ring.options->source.labelled)
         return 0;
-    if (!record->label)
+    if (!record->label || !*record->label)
         return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": there is no label", record->path,
                           record->line);
     *label = sb_labels_find(p->labels, record->label);
