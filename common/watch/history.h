@@ -6,12 +6,13 @@
  *     struct sb_history *history = sb_history_new();
  *     sb_history_add(history, epoch, step, SB_FIELDS(sb_real("loss", loss),
  * sb_real("learning_rate", rate))); sb_history_write(history, "checkpoint-500/trainer_state.json",
- * &state, err); sb_results_write("out", "train", SB_FIELDS(sb_real("train_loss", loss)), err);
+ * &state, err); sb_history_write_results("out", "train", SB_FIELDS(sb_real("train_loss", loss)),
+ * err);
  *
  * Owner: one thread.  Every file is there completely or not at all.
  */
-#ifndef SB_RESULTS_H
-#define SB_RESULTS_H
+#ifndef SB_HISTORY_H
+#define SB_HISTORY_H
 
 #include "err.h"
 #include "fields.h"
@@ -50,7 +51,7 @@ int sb_history_read(struct sb_history *history, const char *path, uint64_t last_
                     struct sb_err *err);
 
 /* Writes folder/<split>_results.json and puts the same members into folder/all_results.json. */
-int sb_results_write(const char *folder, const char *split, const struct sb_field *fields,
-                     size_t count, struct sb_err *err);
+int sb_history_write_results(const char *folder, const char *split, const struct sb_field *fields,
+                             size_t count, struct sb_err *err);
 
 #endif

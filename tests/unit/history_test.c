@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "results.h"
+#include "history.h"
 
 #include <math.h>
 #include <string.h>
@@ -112,11 +112,11 @@ static void results_of_all_splits_are_collected(void **state)
     struct sb_err err = SB_ERR_INIT;
     const char *dir = sb_test_dir();
     sb_test_write(dir, "all_results.json", "damaged");
-    assert_int_equal(sb_results_write(dir, "train", SB_FIELDS(sb_real("train_loss", 0.5)), &err),
-                     0);
     assert_int_equal(
-        sb_results_write(dir, "eval",
-                         SB_FIELDS(sb_real("eval_loss", 0.75), sb_u64("eval_samples", 7)), &err),
+        sb_history_write_results(dir, "train", SB_FIELDS(sb_real("train_loss", 0.5)), &err), 0);
+    assert_int_equal(
+        sb_history_write_results(
+            dir, "eval", SB_FIELDS(sb_real("eval_loss", 0.75), sb_u64("eval_samples", 7)), &err),
         0);
     json_t *eval = load(sb_test_path(dir, "eval_results.json"));
     json_t *all = load(sb_test_path(dir, "all_results.json"));
@@ -126,8 +126,9 @@ static void results_of_all_splits_are_collected(void **state)
     assert_int_equal(json_integer_value(json_object_get(all, "eval_samples")), 7);
     json_decref(eval);
     json_decref(all);
-    assert_int_equal(
-        sb_results_write(sb_test_path(dir, "none"), "eval", SB_FIELDS(sb_u64("a", 1)), &err), -1);
+    assert_int_equal(sb_history_write_results(sb_test_path(dir, "none"), "eval",
+                                              SB_FIELDS(sb_u64("a", 1)), &err),
+                     -1);
     sb_test_err_is(&err, SB_ERR_CREATE, "none");
 }
 

@@ -1,4 +1,4 @@
-#include "results.h"
+#include "history.h"
 
 #include "arena.h"
 #include "file.h"
@@ -142,8 +142,8 @@ done:
     return rc;
 }
 
-int sb_results_write(const char *folder, const char *split, const struct sb_field *fields,
-                     size_t count, struct sb_err *err)
+int sb_history_write_results(const char *folder, const char *split, const struct sb_field *fields,
+                             size_t count, struct sb_err *err)
 {
     char name[64], path[SB_PATH_BYTES];
     struct sb_err old = SB_ERR_INIT;
