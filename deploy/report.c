@@ -48,7 +48,7 @@ void sb_report_prepare(void *context, uint64_t done_bytes, uint64_t total_bytes,
         begin_phase(report, "prepare", 0, total_bytes, 10);
     double seconds = (double)(sb_clock_ns() - report->progress.began_ns) * 1e-9;
     sb_progress_show(&report->progress, done_bytes, NAN,
-                     seconds > 0 ? (double)done_bytes / seconds : NAN, "bytes/s");
+                     seconds > 0 ? (double)done_bytes / seconds : NAN, "bytes");
 }
 
 /* "loaded 40, new 2 (classifier.weight ...), ignored 7": what a person must know of a starting
@@ -113,7 +113,7 @@ static void report_step(struct sb_report *report, const struct sb_event *event)
                event->step == report->first_step + 1 || event->step == event->total_steps;
     double rate = report->seconds > 0 ? report->tokens / report->seconds : NAN;
     if (report->phase_open)
-        sb_progress_show(&report->progress, event->step, event->loss, rate, "tokens/s");
+        sb_progress_show(&report->progress, event->step, event->loss, rate, "tokens");
     if (!due)
         return;
     sb_log_report("step", sb_u64("step", event->step), sb_u64("total_steps", event->total_steps),

@@ -99,7 +99,7 @@ static int unknown_key(struct sb_err *err, enum sb_err_code code, const char *ke
 }
 
 static int read_entries(struct sb_job *job, const struct sb_flat *flat,
-                        const struct sb_place *place, struct sb_err *err)
+                        const struct sb_row_place *place, struct sb_err *err)
 {
     for (size_t i = 0; i < flat->count; i++) {
         const struct sb_flat_entry *entry = &flat->entries[i];
@@ -122,7 +122,7 @@ int sb_job_read(struct sb_job *job, const char *path, struct sb_err *err)
     char folder[SB_PATH_BYTES];
     struct sb_bytes text = SB_BYTES_INIT;
     struct sb_flat flat = SB_FLAT_INIT;
-    struct sb_place place = {path, sb_path_folder(folder, path), .has_lines = true};
+    struct sb_row_place place = {path, sb_path_folder(folder, path), .has_lines = true};
     int rc = -1;
     if (sb_file_read(&text, path, err) < 0 ||
         sb_flat_read(&flat, text.data ? text.data : "", text.count, path, err) < 0 ||
@@ -142,7 +142,7 @@ static int set_value(struct sb_job *job, const struct sb_row *row, const char *v
                      const char *name, struct sb_err *err)
 {
     struct sb_flat flat = SB_FLAT_INIT;
-    struct sb_place place = {.name = name};
+    struct sb_row_place place = {.name = name};
     int rc = sb_flat_read_value(&flat, value, name, err);
     if (rc == 0)
         rc = sb_row_assign(job, row, &flat.entries[0], &place, err);

@@ -45,14 +45,14 @@ const char *sb_row_suggest(const char *key);
  * Puts an entry into the job.  place is put in front of an error's sentence, with line and column
  * if it is the path of a file; folder is what relative paths are relative to, or NULL.
  */
-struct sb_place {
+struct sb_row_place {
     const char *name;
     const char *folder;
     bool has_lines;
 };
 
 int sb_row_assign(struct sb_job *job, const struct sb_row *row, const struct sb_flat_entry *entry,
-                  const struct sb_place *place, struct sb_err *err);
+                  const struct sb_row_place *place, struct sb_err *err);
 
 /* The value as in the canonical text: bare numbers and words, JSON for texts and lists. */
 void sb_row_print(struct sb_bytes *out, const struct sb_job *job, const struct sb_row *row);

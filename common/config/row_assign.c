@@ -15,7 +15,7 @@ struct assignment {
     struct sb_job *job;
     const struct sb_row *row;
     const struct sb_flat_entry *entry;
-    const struct sb_place *place;
+    const struct sb_row_place *place;
     struct sb_err *err;
 };
 
@@ -270,7 +270,7 @@ static int assign_one(const struct assignment *a, const struct sb_flat_item *ite
 }
 
 int sb_row_assign(struct sb_job *job, const struct sb_row *row, const struct sb_flat_entry *entry,
-                  const struct sb_place *place, struct sb_err *err)
+                  const struct sb_row_place *place, struct sb_err *err)
 {
     struct assignment a = {job, row, entry, place, err};
     if (entry->is_list)

@@ -1,5 +1,5 @@
 /*
- * Named values: what log lines, result files and the log history are made of.
+ * Named values: what log lines are made of.
  *
  *     sb_log_event("train", sb_u64("step", step), sb_real("loss", loss), sb_text("path", path));
  *

@@ -428,8 +428,29 @@ static void reference_and_help_name_every_key(void **state)
     sb_bytes_release(&help);
 }
 
-int main(void)
+/* When this fails: build/tests/config_test reference > common/config/REFERENCE.md */
+static void reference_page_in_the_tree_is_current(void **state)
 {
+    (void)state;
+    struct sb_bytes page = SB_BYTES_INIT, file = SB_BYTES_INIT;
+    struct sb_err err = SB_ERR_INIT;
+    sb_job_reference(&page);
+    if (sb_file_read(&file, "common/config/REFERENCE.md", &err) < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(file.data, page.data);
+    sb_bytes_release(&page);
+    sb_bytes_release(&file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && !strcmp(argv[1], "reference")) {
+        struct sb_bytes page = SB_BYTES_INIT;
+        sb_job_reference(&page);
+        fputs(page.data, stdout);
+        sb_bytes_release(&page);
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_hugging_faces),
         cmocka_unit_test(values_of_every_type_are_read),
@@ -451,6 +472,7 @@ int main(void)
         cmocka_unit_test(canonical_text_holds_the_numerics_only),
         cmocka_unit_test(difference_survives_any_text),
         cmocka_unit_test(reference_and_help_name_every_key),
+        cmocka_unit_test(reference_page_in_the_tree_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
