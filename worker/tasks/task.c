@@ -118,7 +118,7 @@ static int open_train_data(struct sb_task *task, struct data_request *request, s
         sb_bert_config_set_labels(config, job->labels.items, job->labels.count);
     else if (!task->mlm && !labels_are_named(config))
         sb_bert_config_set_labels(config, NULL, 0);
-    if (!task->mlm && config->labels) {
+    if (!task->mlm && config->label_count) {
         request->labels = config->labels;
         request->label_count = config->label_count;
     }
@@ -127,12 +127,12 @@ static int open_train_data(struct sb_task *task, struct data_request *request, s
         return -1;
     if (task->mlm)
         return 0;
-    if (!config->labels)
+    if (!config->label_count)
         take_label_names(config, task->train);
     if (config->label_count < 2)
         return sb_err_set(err, SB_ERR_DATA,
                           "'%s' has only the label '%s', but a classifier needs at least two",
-                          job->train_file.items[0], config->label_count ? config->labels[0] : "");
+                          job->train_file.items[0], config->label_count ? config->labels[0] : "(none)");
     request->labels = config->labels;
     request->label_count = config->label_count;
     return 0;
