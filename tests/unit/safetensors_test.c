@@ -243,6 +243,21 @@ static void header_sizes_beyond_the_file_are_refused(void **state)
     }
 }
 
+static void header_nested_without_end_is_refused(void **state)
+{
+    (void)state;
+    struct sb_safetensors file;
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_bytes text = SB_BYTES_INIT;
+    const char *path = sb_test_path(sb_test_dir(), "deep.safetensors");
+    for (int i = 0; i < 200000; i++)
+        sb_bytes_append_text(&text, "{\"x\":");
+    write_file(path, text.data, 0);
+    assert_int_equal(sb_safetensors_open(&file, path, &err), -1);
+    sb_test_err_is(&err, SB_ERR_DATA, "header");
+    sb_bytes_release(&text);
+}
+
 static void missing_file_is_no_input(void **state)
 {
     (void)state;
@@ -419,6 +434,7 @@ int main(void)
         cmocka_unit_test(integers_keep_their_signs),
         cmocka_unit_test(headers_that_lie_are_refused_with_file_and_reason),
         cmocka_unit_test(header_sizes_beyond_the_file_are_refused),
+        cmocka_unit_test(header_nested_without_end_is_refused),
         cmocka_unit_test(missing_file_is_no_input),
         cmocka_unit_test(no_truncation_is_accepted),
         cmocka_unit_test(no_flipped_bit_of_the_header_reads_outside),
