@@ -51,6 +51,20 @@ static const struct difference differences[] = {
 #undef M
 #undef C
 
+/* Marks that came later still: they have no combining class yet, and nothing is sorted across them.
+ */
+static const struct difference starters[] = {
+    {0x7fd, 0x7fd, 0},     {0x898, 0x89f, 0},     {0x8ca, 0x8d3, 0},     {0x9fe, 0x9fe, 0},
+    {0xc3c, 0xc3c, 0},     {0xd3b, 0xd3c, 0},     {0xeba, 0xeba, 0},     {0x1715, 0x1715, 0},
+    {0x1abf, 0x1ace, 0},   {0x1df6, 0x1dfa, 0},   {0xa82c, 0xa82c, 0},   {0x10d24, 0x10d27, 0},
+    {0x10eab, 0x10eac, 0}, {0x10efd, 0x10eff, 0}, {0x10f46, 0x10f50, 0}, {0x10f82, 0x10f85, 0},
+    {0x11070, 0x11070, 0}, {0x1133b, 0x1133b, 0}, {0x1145e, 0x1145e, 0}, {0x11839, 0x1183a, 0},
+    {0x1193d, 0x1193e, 0}, {0x11943, 0x11943, 0}, {0x119e0, 0x119e0, 0}, {0x11a34, 0x11a34, 0},
+    {0x11a47, 0x11a47, 0}, {0x11a99, 0x11a99, 0}, {0x11d42, 0x11d42, 0}, {0x11d44, 0x11d45, 0},
+    {0x11d97, 0x11d97, 0}, {0x11f41, 0x11f42, 0}, {0x16ff0, 0x16ff1, 0}, {0x1e08f, 0x1e08f, 0},
+    {0x1e130, 0x1e136, 0}, {0x1e2ae, 0x1e2ae, 0}, {0x1e2ec, 0x1e2ef, 0}, {0x1e4ec, 0x1e4ef, 0},
+};
+
 struct lower_rule {
     int32_t first, last;
     int32_t to; /* what first becomes; those behind it follow in step */
@@ -64,19 +78,27 @@ static const struct lower_rule lower_rules[] = {
     {0x16ea0, 0x16eb8, 0x16ebb},
 };
 
-static uint8_t difference_of(int32_t c)
+/* The row that c is in, or NULL. */
+static const struct difference *find_row(const struct difference *rows, size_t count, int32_t c)
 {
-    size_t low = 0, high = sizeof(differences) / sizeof(differences[0]);
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (c > differences[middle].last)
+        if (c > rows[middle].last)
             low = middle + 1;
-        else if (c < differences[middle].first)
+        else if (c < rows[middle].first)
             high = middle;
         else
-            return differences[middle].classes;
+            return &rows[middle];
     }
-    return 0;
+    return NULL;
+}
+
+static uint8_t difference_of(int32_t c)
+{
+    const struct difference *row =
+        find_row(differences, sizeof(differences) / sizeof(differences[0]), c);
+    return row ? row->classes : 0;
 }
 
 static bool within(int32_t c, int32_t first, int32_t last)
@@ -141,7 +163,10 @@ uint8_t sb_char_classes(int32_t c)
 
 uint8_t sb_char_combining(int32_t c)
 {
-    return (uint8_t)utf8proc_get_property(c)->combining_class;
+    uint8_t combining = (uint8_t)utf8proc_get_property(c)->combining_class;
+    if (combining && find_row(starters, sizeof(starters) / sizeof(starters[0]), c))
+        return 0;
+    return combining;
 }
 
 int sb_char_decompose(int32_t c, int32_t out[SB_MAX_DECOMPOSED])
