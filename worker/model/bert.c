@@ -148,14 +148,6 @@ static bool has_class_head(const struct sb_bert *bert)
     return bert->params.classifier_w != SIZE_MAX || bert->params.nsp_w != SIZE_MAX;
 }
 
-static void count_seen(struct sb_stats *stats, const struct sb_batch *batch)
-{
-    if (stats == NULL)
-        return;
-    stats->samples += (double)batch->B;
-    stats->tokens += (double)batch->N;
-}
-
 void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch,
                    const struct sb_rng *dropout, struct sb_arena *arena, struct sb_grad *grad,
                    struct sb_stats *stats)
@@ -163,7 +155,6 @@ void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch,
     struct pass pass = {.bert = bert, .batch = batch, .arena = arena, .grad = grad, .stats = stats};
     bool mlm = batch->target_count > 0 && has_mlm_head(bert);
     bool classes = batch->labels != NULL && has_class_head(bert);
-    count_seen(stats, batch);
     if (batch->N == 0 || (!mlm && !classes))
         return;
     begin(&pass, dropout);
@@ -192,7 +183,6 @@ void sb_bert_eval(const struct sb_bert *bert, const struct sb_batch *batch, stru
     bool mlm = batch->target_count > 0 && has_mlm_head(bert);
     bool classes =
         (batch->labels != NULL || pass.outputs->class_logits != NULL) && has_class_head(bert);
-    count_seen(stats, batch);
     if (batch->N == 0)
         return;
     begin(&pass, NULL);

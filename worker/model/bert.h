@@ -51,6 +51,7 @@ void sb_grad_add(struct sb_grad *left, const struct sb_grad *right, const struct
  *   in-out  grad, stats  sums are added
  *   in      dropout      key of this step, or NULL for no dropout
  *
+ * stats: targets, loss and correct; what was seen (samples, tokens) the collation has counted.
  * The loss is a sum over targets (masked tokens; labelled sequences); so are the gradients.
  */
 void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch, const struct sb_rng *dropout,
