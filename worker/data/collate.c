@@ -74,8 +74,6 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
     if (masks)
         batch->target_count = mask_all(batch, ids, tokenizer, masks, mask_key, arena);
     if (stats)
-        sb_stats_add(stats, &(struct sb_stats){.samples = (double)count,
-                                               .tokens = (double)N,
-                                               .truncated = (double)truncated});
+        stats->truncated += (double)truncated;
     return 0;
 }

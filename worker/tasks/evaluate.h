@@ -20,7 +20,7 @@ struct sb_rng sb_evaluate_mask_key(void);
  *           confusion  [K, K] counts, rows gold, are added (scores.h makes scores of them); NULL:
  * not wanted, or masks given arena      reset before each pass
  *
- * A sample without a label is SB_ERR_DATA.
+ * A sample without a label counts as a sample and not as a target.
  */
 int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
                 const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,

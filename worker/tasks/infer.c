@@ -2,6 +2,7 @@
 
 #include "file.h"
 #include "model_files.h"
+#include "prepare.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -133,22 +134,6 @@ static void put(struct sb_texts *texts, int32_t id, uint8_t type)
     texts->types[batch->N++] = texts->infer->bert.config.type_count > 1 ? type : 0;
 }
 
-/*
- * Cuts the longer of two texts until both fit into room; once they are equally long, both.  The odd
- * token stays with the one that was longer, or with the second: as Hugging Face's `longest_first`.
- */
-static bool cut_pair(size_t *first, size_t *second, size_t room)
-{
-    if (*first + *second <= room)
-        return false;
-    size_t *shorter = *first > *second ? second : first;
-    size_t *longer = *first > *second ? first : second;
-    if (*shorter > room / 2)
-        *shorter = room / 2;
-    *longer = room - *shorter;
-    return true;
-}
-
 void sb_texts_add(struct sb_texts *texts, const char *text, size_t text_bytes, const char *pair,
                   size_t pair_bytes)
 {
@@ -162,7 +147,8 @@ void sb_texts_add(struct sb_texts *texts, const char *text, size_t text_bytes, c
         sb_wordpiece_encode(texts->infer->tokenizer, pair, pair_bytes, &texts->second);
     size_t first = texts->first.count, second = texts->second.count;
     size_t room = texts->max_length - (pair ? 3 : 2);
-    if (cut_pair(&first, &second, room))
+    sb_cut_pair(&first, &second, room);
+    if (first + second < texts->first.count + texts->second.count)
         texts->truncated_count++;
 
     put(texts, specials.cls, 0);

@@ -3,8 +3,8 @@
  * ragged batch -> sb_bert_eval.
  *
  * Owner: one thread.  A struct sb_texts gathers texts until it is full, is run, and is cleared;
- * nothing grows with the number of texts.  What a text is answered does not depend on the texts
- * that it shares a pass with.
+ * nothing grows with the number of texts.  What a text is answered may depend in the last bits of a
+ * float on the texts that it shares a pass with, never on the number of threads.
  */
 #ifndef SB_INFER_H
 #define SB_INFER_H

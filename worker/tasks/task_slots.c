@@ -1,6 +1,8 @@
 /* The slots of a task: which samples, which tokens, which passes. */
 #include "task.h"
 
+#include "evaluate.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -120,40 +122,15 @@ size_t sb_task_count_count(const struct sb_task *task)
     return K * K;
 }
 
-static void count_predictions(double *counts, const struct sb_batch *batch, const float *logits,
-                              size_t K)
-{
-    for (size_t b = 0; b < batch->B; b++) {
-        size_t best = 0;
-        for (size_t k = 1; k < K; k++)
-            if (logits[b * K + k] > logits[b * K + best])
-                best = k;
-        if (batch->labels[b] >= 0)
-            counts[(size_t)batch->labels[b] * K + best] += 1;
-    }
-}
-
 int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
                       double *counts, struct sb_err *err)
 {
     const struct sb_eval_set *set = &task->evals[eval_set];
-    struct sb_rng masks = sb_rng_key(0, SB_RNG_EVAL_MASK, 0);
-    struct slot_samples mine;
-    size_t K = task->bert.config.label_count;
-    sb_arena_reset(&task->step_arena);
-    samples_of_eval_slot(&mine, task, set, slot);
-    for (size_t first = 0, count; first < mine.count; first += count) {
-        struct sb_batch batch;
-        struct sb_outputs outputs = {0};
-        count = pass_count(&mine, first, task->job->max_tokens_per_pass);
-        if (collate(&batch, task, set->data, &mine, first, count, &masks, stats, err) < 0)
-            return sb_err_context(err, "reading the %s set", set->name);
-        if (!task->mlm)
-            outputs.class_logits = sb_arena_array(&task->pass_arena, float, batch.B *K);
-        sb_bert_eval(&task->bert, &batch, &task->pass_arena, &outputs, stats);
-        if (!task->mlm)
-            count_predictions(counts, &batch, outputs.class_logits, K);
-    }
+    uint64_t first = slot * SB_EVAL_SLOT_SAMPLES, n = sb_dataset_count(set->data);
+    uint64_t end = n - first < SB_EVAL_SLOT_SAMPLES ? n : first + SB_EVAL_SLOT_SAMPLES;
+    if (sb_evaluate(&task->bert, set->data, task->tokenizer, task->mlm ? &task->masks : NULL, first,
+                    end, task->job->max_tokens_per_pass, &task->pass_arena, stats, counts, err) < 0)
+        return sb_err_context(err, "evaluating the %s set", set->name);
     return 0;
 }
 

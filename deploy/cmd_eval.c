@@ -1,0 +1,348 @@
+/* shardbert eval: the scores of a model folder on a file. */
+#include "answer.h"
+#include "commands.h"
+#include "evaluate.h"
+#include "file.h"
+#include "scores.h"
+#include "task.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY };
+
+enum { PASS_TOKENS = 4096 };
+
+struct eval {
+    const char *model;
+    enum task task;
+    char **paths;
+    size_t path_count;
+    const char *text_column, *text_pair_column, *label_column;
+    bool header, lenient, line_by_line, json;
+    struct sb_mask_options masks;
+    uint64_t max_length, thread_count, pass_tokens;
+
+    struct sb_infer infer;
+    struct sb_dataset *dataset;
+    struct sb_stats stats;
+    double *confusion; /* [K, K] */
+};
+
+enum {
+    KEY_TASK = 256,
+    KEY_DATA,
+    KEY_TEXT,
+    KEY_PAIR,
+    KEY_LABEL,
+    KEY_HEADER,
+    KEY_LINES,
+    KEY_PROBABILITY,
+    KEY_WHOLE_WORD,
+    KEY_LENGTH,
+    KEY_PASS,
+    KEY_LENIENT,
+    KEY_JSON,
+};
+
+static const struct argp_option OPTIONS[] = {
+    {"model", 'm', "DIR", 0, "Model folder", 0},
+    {"task", KEY_TASK, "TASK", 0, "mlm or classify", 0},
+    {"data", KEY_DATA, "FILE", 0, "A file, glob, or - for standard input; may be repeated", 0},
+    {"text-column", KEY_TEXT, "C", 0, "Column of the text: name, or number from 0", 1},
+    {"text-pair-column", KEY_PAIR, "C", 0, "Column of the second text", 1},
+    {"label-column", KEY_LABEL, "C", 0, "Column of the label", 1},
+    {"header", KEY_HEADER, NULL, 0, "The first line names the columns", 1},
+    {"lenient", KEY_LENIENT, NULL, 0, "Replace broken UTF-8 instead of stopping", 1},
+    {"max-seq-length", KEY_LENGTH, "N", 0,
+     "Most tokens of a sample (default: the positions of the model)", 2},
+    {"line-by-line", KEY_LINES, NULL, 0,
+     "mlm: each line is a sample; else lines are joined into blocks", 2},
+    {"mlm-probability", KEY_PROBABILITY, "P", 0,
+     "mlm: share of the tokens to predict (default: 0.15)", 2},
+    {"whole-word-mask", KEY_WHOLE_WORD, NULL, 0, "mlm: mask all pieces of a word together", 2},
+    {"max-tokens-per-pass", KEY_PASS, "N", 0, "Bounds the memory (default: 4096)", 3},
+    {"threads", 't', "N", 0, "Compute threads (default: the usable cores)", 3},
+    {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of a table", 4},
+    {0},
+};
+
+static void number_option(uint64_t *value, const char *option, const char *text, uint64_t min,
+                          uint64_t max, struct argp_state *state)
+{
+    struct sb_err err = SB_ERR_INIT;
+    if (sb_cmd_number(value, option, text, min, max, &err) < 0)
+        argp_error(state, "%s", err.text);
+}
+
+static double parse_probability(const char *text, struct argp_state *state)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value > 0 && value <= 1))
+        argp_error(state, "--mlm-probability is '%s', expected a number above 0, at most 1", text);
+    return value;
+}
+
+static void parse_task(struct eval *eval, const char *name, struct argp_state *state)
+{
+    eval->task = !strcmp(name, "mlm")        ? TASK_MLM
+                 : !strcmp(name, "classify") ? TASK_CLASSIFY
+                                             : TASK_NONE;
+    if (eval->task == TASK_NONE)
+        argp_error(state, "--task is '%s', expected mlm or classify", name);
+}
+
+static void check_required(const struct eval *eval, struct argp_state *state)
+{
+    const char *missing = !eval->model              ? "--model"
+                          : eval->task == TASK_NONE ? "--task"
+                          : !eval->path_count       ? "--data"
+                                                    : NULL;
+    if (missing)
+        argp_error(state, "%s is missing", missing);
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    struct eval *eval = state->input;
+    switch (key) {
+    case 'm':
+        eval->model = argument;
+        return 0;
+    case KEY_TASK:
+        parse_task(eval, argument, state);
+        return 0;
+    case KEY_DATA:
+        eval->paths = sb_realloc(eval->paths, (eval->path_count + 1) * sizeof(*eval->paths));
+        eval->paths[eval->path_count++] = argument;
+        return 0;
+    case KEY_TEXT:
+        eval->text_column = argument;
+        return 0;
+    case KEY_PAIR:
+        eval->text_pair_column = argument;
+        return 0;
+    case KEY_LABEL:
+        eval->label_column = argument;
+        return 0;
+    case KEY_HEADER:
+        eval->header = true;
+        return 0;
+    case KEY_LENIENT:
+        eval->lenient = true;
+        return 0;
+    case KEY_LENGTH:
+        number_option(&eval->max_length, "--max-seq-length", argument, 4, 65535, state);
+        return 0;
+    case KEY_LINES:
+        eval->line_by_line = true;
+        return 0;
+    case KEY_PROBABILITY:
+        eval->masks.probability = parse_probability(argument, state);
+        return 0;
+    case KEY_WHOLE_WORD:
+        eval->masks.whole_word = true;
+        return 0;
+    case KEY_PASS:
+        number_option(&eval->pass_tokens, "--max-tokens-per-pass", argument, 1, 1 << 24, state);
+        return 0;
+    case 't':
+        number_option(&eval->thread_count, "--threads", argument, 1, 1024, state);
+        return 0;
+    case KEY_JSON:
+        eval->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "data is named with --data, not by '%s' alone", argument);
+        return 0;
+    case ARGP_KEY_END:
+        check_required(eval, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/*
+ * The prepared data lies in a folder of its own.  It is gone from there as soon as it is open, so
+ * that nothing is left behind however this process ends.
+ */
+static int open_data(struct eval *eval, struct sb_err *err)
+{
+    const struct sb_bert_config *config = &eval->infer.bert.config;
+    const char *place = getenv("TMPDIR");
+    size_t length = eval->max_length && eval->max_length < config->max_positions
+                        ? eval->max_length
+                        : config->max_positions;
+    char cache_dir[SB_PATH_BYTES];
+    sb_path_join(cache_dir, place && *place ? place : "/tmp", "shardbert-eval-XXXXXX");
+    if (!mkdtemp(cache_dir))
+        return sb_err_set_errno(err, SB_ERR_CREATE, "cannot make a folder like '%s'", cache_dir);
+    struct sb_dataset_options options = {
+        .kind = eval->task == TASK_CLASSIFY ? SB_DATA_LABELLED
+                : eval->line_by_line        ? SB_DATA_LINES
+                                            : SB_DATA_BLOCKS,
+        .source = {.paths = eval->paths,
+                   .path_count = eval->path_count,
+                   .labelled = eval->task == TASK_CLASSIFY,
+                   .text_column = eval->text_column,
+                   .text_pair_column = eval->text_pair_column,
+                   .label_column = eval->label_column,
+                   .header = eval->header,
+                   .lenient = eval->lenient},
+        .max_seq_length = length,
+        .labels = eval->task == TASK_CLASSIFY ? config->labels : NULL,
+        .label_count = eval->task == TASK_CLASSIFY ? config->label_count : 0,
+        .cache_dir = cache_dir,
+        .threads = eval->thread_count ? eval->thread_count : sb_pool_usable_cores(),
+    };
+    int rc = sb_dataset_open(&eval->dataset, eval->infer.tokenizer, &options, err);
+    sb_dir_remove(cache_dir, NULL);
+    if (rc < 0)
+        return -1;
+    if (!sb_dataset_count(eval->dataset))
+        return sb_err_set(err, SB_ERR_DATA, "there is no sample in '%s'", eval->paths[0]);
+    return 0;
+}
+
+static int compute(struct eval *eval, struct sb_err *err)
+{
+    unsigned heads = eval->task == TASK_MLM ? SB_HEAD_MLM : SB_HEAD_CLASSIFY;
+    if (sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0 ||
+        open_data(eval, err) < 0)
+        return -1;
+    size_t K = eval->infer.bert.config.label_count;
+    struct sb_arena arena = SB_ARENA_INIT;
+    eval->confusion = sb_calloc(K * K + 1, sizeof(*eval->confusion));
+    /* Slot by slot, as training evaluates: the same sums in the same order. */
+    uint64_t first = 0, end, count = sb_dataset_count(eval->dataset);
+    int rc = 0;
+    for (; rc == 0 && first < count; first = end) {
+        struct sb_stats slot = {0};
+        end = count - first < SB_EVAL_SLOT_SAMPLES ? count : first + SB_EVAL_SLOT_SAMPLES;
+        rc = sb_evaluate(&eval->infer.bert, eval->dataset, eval->infer.tokenizer,
+                         eval->task == TASK_MLM ? &eval->masks : NULL, first, end,
+                         eval->pass_tokens, &arena, &slot, eval->confusion, err);
+        sb_stats_add(&eval->stats, &slot);
+    }
+    sb_arena_release(&arena);
+    if (rc == 0 && eval->stats.targets == 0)
+        return sb_err_set(err, SB_ERR_DATA, "there is nothing to predict in '%s'", eval->paths[0]);
+    return rc;
+}
+
+static json_t *describe_mlm(const struct eval *eval)
+{
+    double loss = eval->stats.loss / eval->stats.targets;
+    json_t *out = json_object();
+    json_object_set_new(out, "samples", json_integer((json_int_t)eval->stats.samples));
+    json_object_set_new(out, "targets", json_integer((json_int_t)eval->stats.targets));
+    json_object_set_new(out, "loss", sb_answer_number(loss));
+    json_object_set_new(out, "perplexity", sb_answer_number(sb_perplexity(loss)));
+    return out;
+}
+
+static json_t *describe_classify(const struct eval *eval)
+{
+    const struct sb_bert_config *config = &eval->infer.bert.config;
+    size_t K = config->label_count;
+    struct sb_scores scores;
+    sb_scores_from_confusion(&scores, eval->confusion, K);
+    json_t *out = json_object();
+    json_t *labels = json_array();
+    json_t *confusion = json_array();
+    for (size_t i = 0; i < K; i++) {
+        json_t *row = json_array();
+        for (size_t j = 0; j < K; j++)
+            json_array_append_new(row, json_integer((json_int_t)eval->confusion[i * K + j]));
+        json_array_append_new(confusion, row);
+        json_array_append_new(labels, json_string(config->labels[i]));
+    }
+    json_object_set_new(out, "samples", json_integer((json_int_t)eval->stats.samples));
+    json_object_set_new(out, "loss", sb_answer_number(eval->stats.loss / eval->stats.targets));
+    for (size_t i = 0; sb_score_name(i); i++) {
+        double score;
+        if (sb_scores_get(&score, &scores, sb_score_name(i)))
+            json_object_set_new(out, sb_score_name(i), sb_answer_number(score));
+    }
+    json_object_set_new(out, "labels", labels);
+    json_object_set_new(out, "confusion_matrix", confusion);
+    return out;
+}
+
+static void print_confusion(const json_t *labels, const json_t *confusion)
+{
+    size_t K = json_array_size(labels);
+    int width = 6;
+    for (size_t k = 0; k < K; k++) {
+        size_t length = json_string_length(json_array_get(labels, k));
+        width = length > (size_t)width ? (int)length : width;
+    }
+    printf("\n%-*s", width, "gold");
+    for (size_t k = 0; k < K; k++)
+        printf("  %*s", width, json_string_value(json_array_get(labels, k)));
+    for (size_t i = 0; i < K; i++) {
+        printf("\n%-*s", width, json_string_value(json_array_get(labels, i)));
+        for (size_t j = 0; j < K; j++)
+            printf("  %*" JSON_INTEGER_FORMAT, width,
+                   json_integer_value(json_array_get(json_array_get(confusion, i), j)));
+    }
+    putchar('\n');
+}
+
+/* The same numbers for people: one a line, then the confusion matrix if it fits on a screen. */
+static void print_table(json_t *scores)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(scores, key, value)
+    {
+        if (json_is_integer(value))
+            printf("%-20s %12" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+        else if (json_is_real(value))
+            printf("%-20s %12.4f\n", key, json_real_value(value));
+    }
+    const json_t *labels = json_object_get(scores, "labels");
+    if (labels && json_array_size(labels) <= 12)
+        print_confusion(labels, json_object_get(scores, "confusion_matrix"));
+}
+
+static int print_scores(const struct eval *eval, struct sb_err *err)
+{
+    json_t *scores = eval->task == TASK_MLM ? describe_mlm(eval) : describe_classify(eval);
+    if (eval->stats.truncated > 0)
+        fprintf(stderr, "shardbert: %.0f of %.0f samples were cut to fit\n", eval->stats.truncated,
+                eval->stats.samples);
+    if (eval->json)
+        return sb_answer_print(scores, err) < 0 ? -1 : sb_cmd_finish_output(err);
+    print_table(scores);
+    json_decref(scores);
+    return sb_cmd_finish_output(err);
+}
+
+int sb_cmd_eval(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = OPTIONS,
+        .parser = parse,
+        .args_doc = "--model DIR --task mlm|classify --data FILE",
+        .doc =
+            "Score a model folder on labelled or plain text.\v"
+            "mlm: loss and perplexity over masked tokens; the masks depend on the text alone, so "
+            "models can be compared. classify: loss, accuracy, precision, recall and F1 (macro, "
+            "micro, weighted), Matthews correlation, confusion matrix (rows: gold).",
+    };
+    struct eval eval = {.masks = {.probability = 0.15}, .pass_tokens = PASS_TOKENS};
+    struct sb_err err = SB_ERR_INIT;
+    argp_parse(&argp, argc, argv, 0, NULL, &eval);
+    int rc = compute(&eval, &err);
+    sb_dataset_free(&eval.dataset);
+    if (rc == 0)
+        rc = print_scores(&eval, &err);
+    sb_infer_release(&eval.infer);
+    free(eval.confusion);
+    free(eval.paths);
+    return rc < 0 ? sb_cmd_fail(&err) : 0;
+}

@@ -1,0 +1,175 @@
+#!/usr/bin/env bash
+# The contracts of the commands on model folders, from outside: what goes in, what comes out, and
+# the exit code and sentence of everything that goes wrong. The numbers were computed by
+# tests/golden/make_commands_golden.py, without any of our code.
+set -uo pipefail
+# shellcheck source=tests/support/verdicts.sh
+. tests/support/verdicts.sh
+
+shardbert=$build/shardbert
+golden=tests/golden/commands
+model=$golden/model
+texts=$golden/texts.txt
+text_count=$(wc -l <$texts)
+out=$scratch/out
+
+# answers NAME FILTER WANTED COMMAND...: the lines out, each through FILTER, equal what WANTED
+# selects from each expected answer. Numbers may differ by 2e-5, for models compute in float.
+answers() {
+    local name=$1 filter=$2 wanted=$3
+    shift 3
+    if ! "$@" >"$out" 2>"$scratch/stderr"; then
+        not_ok "$name" "$(head -c 300 "$scratch/stderr")"
+        return
+    fi
+    jq -c "$filter" "$out" | jq -s . >"$scratch/got"
+    jq "[.answers[] | $wanted]" $golden/expected.json >"$scratch/wanted"
+    local verdict
+    verdict=$(jq -n --slurpfile a "$scratch/got" --slurpfile b "$scratch/wanted" '
+        def same($x; $y):
+            if ($x | type) != ($y | type) then false
+            elif ($x | type) == "number" then ($x - $y | fabs) < 2e-5
+            elif ($x | type) == "array" then
+                ($x | length) == ($y | length) and
+                all(range($x | length); . as $i | same($x[$i]; $y[$i]))
+            elif ($x | type) == "object" then
+                ($x | keys) == ($y | keys) and all($x | keys[]; . as $k | same($x[$k]; $y[$k]))
+            else $x == $y end;
+        same($a[0]; $b[0])' 2>&1)
+    is "$name" "$verdict" true
+}
+
+# --- predict -------------------------------------------------------------------------------------
+answers "predict gives label, score and scores of each line in order" \
+    '[.label, .score, .scores]' \
+    '[.label, (.scores | max), {sport: .scores[0], weather: .scores[1], food: .scores[2]}]' \
+    "$shardbert" predict --model $model $texts
+answers "predict --logits adds the logits" .logits .logits \
+    "$shardbert" predict --model $model --logits $texts
+is "predict without --logits has three keys" \
+    "$("$shardbert" predict --model $model $texts 2>/dev/null | jq -c keys_unsorted | sort -u)" '["label","score","scores"]'
+is "an empty line is answered" "$(printf '\n\n' | "$shardbert" predict --model $model | wc -l)" 2
+is "no lines give no lines" "$("$shardbert" predict --model $model - </dev/null | wc -l)" 0
+is "a file without a last line end is read whole" "$(printf 'a\nb' | "$shardbert" predict --model $model | wc -l)" 2
+"$shardbert" predict --model $model --threads 1 $texts >"$out" 2>/dev/null
+is "the number of threads leaves no trace" \
+    "$("$shardbert" predict --model $model --threads 3 $texts 2>/dev/null | cksum)" "$(cksum <"$out")"
+"$shardbert" predict --model $model $texts >/dev/null 2>"$scratch/stderr"
+is "cut texts are counted" "$(cat "$scratch/stderr")" "shardbert: 2 of $text_count texts were cut to 24 tokens"
+for _ in $(seq 400); do cat $texts; done >"$scratch/many"
+"$shardbert" predict --model $model "$scratch/many" 2>/dev/null >"$scratch/many.out"
+is "a line is answered alike in any company" \
+    "$(jq -s --argjson n "$text_count" '[.[].score] as $s | length as $all |
+        ($all == 400 * $n) and all(range($all); ($s[.] - $s[. % $n] | fabs) < 1e-6)' "$scratch/many.out")" true
+gzip -c $texts >"$scratch/texts.txt.gz"
+is "a compressed file is read" "$("$shardbert" predict --model $model "$scratch/texts.txt.gz" 2>/dev/null | cksum)" \
+    "$(cksum <"$out")"
+
+# --- fill-mask -----------------------------------------------------------------------------------
+answers "fill-mask gives token, id and score for each mask" .masks .masks \
+    "$shardbert" fill-mask --model $model --top-k 3 $texts
+is "fill-mask gives the text back" \
+    "$("$shardbert" fill-mask --model $model $texts 2>/dev/null | jq -r .text | cksum)" \
+    "$(sed 's/^{"text": "\([^"]*\)".*/\1/' $texts | cksum)"
+is "no mask gives no proposals" "$(echo 'the sun' | "$shardbert" fill-mask --model $model)" '{"text": "the sun", "masks": []}'
+is "five proposals are the default" \
+    "$(echo 'the [MASK]' | "$shardbert" fill-mask --model $model | jq '.masks[0] | length')" 5
+is "more proposals than pieces give all pieces" \
+    "$(echo 'the [MASK]' | "$shardbert" fill-mask --model $model --top-k 1000 | jq '.masks[0] | length')" \
+    "$(wc -l <$model/vocab.txt)"
+is "scores of all pieces sum to one" \
+    "$(echo 'the [MASK]' | "$shardbert" fill-mask --model $model --top-k 1000 |
+        jq '[.masks[0][].score] | add | . * 1e6 | round')" 1000000
+
+# --- embed ---------------------------------------------------------------------------------------
+answers "embed pools by the mean" .embedding .mean "$shardbert" embed --model $model $texts
+answers "embed --normalize gives length one" .embedding .mean_normalized \
+    "$shardbert" embed --model $model --normalize $texts
+answers "embed --pooling cls takes the first row" .embedding .cls \
+    "$shardbert" embed --model $model --pooling cls $texts
+answers "embed --pooling max takes the largest values" .embedding .max \
+    "$shardbert" embed --model $model --pooling max $texts
+is "floats have nine digits at most" \
+    "$("$shardbert" embed --model $model $texts 2>/dev/null | grep -oE '[0-9.]+(e-?[0-9]+)?' |
+        sed -E 's/e.*//; s/^0\.0*//; s/\.//' | awk 'length > 10' | wc -l)" 0
+
+# --- eval ----------------------------------------------------------------------------------------
+eval_classify=("$shardbert" eval --model "$model" --task classify --data "$golden/labelled.jsonl")
+"${eval_classify[@]}" --json >"$out" 2>/dev/null
+is "eval counts samples and confusions" "$(jq -c '[.samples, .confusion_matrix, .labels]' "$out")" \
+    "$(jq -c '[.eval.samples, .eval.confusion_matrix, ["sport", "weather", "food"]]' $golden/expected.json)"
+is "eval's loss is the mean cross-entropy" \
+    "$(jq -n --slurpfile a "$out" --slurpfile b $golden/expected.json '($a[0].loss - $b[0].eval.loss | fabs) < 2e-5')" true
+is "eval names all its scores" \
+    "$(jq -c '[.accuracy, .precision_macro, .recall_macro, .f1_macro, .precision_micro, .recall_micro, .f1_micro,
+        .precision_weighted, .recall_weighted, .f1_weighted, .mcc] | map(type) | unique' "$out")" '["number"]'
+is "eval without --json prints a table" \
+    "$("${eval_classify[@]}" 2>/dev/null | grep -cE '^(loss|accuracy|f1_macro) +[0-9]')" 3
+
+for _ in 1 2 3 4 5; do grep -v '^{' $texts; done >"$scratch/corpus.txt"
+eval_mlm=("$shardbert" eval --model "$model" --task mlm --data "$scratch/corpus.txt" --json)
+"${eval_mlm[@]}" >"$out" 2>/dev/null
+is "eval mlm gives samples, targets, loss and perplexity" "$(jq -c keys_unsorted "$out")" \
+    '["samples","targets","loss","perplexity"]'
+is "perplexity is exp of the loss" "$(jq '((.loss | exp) - .perplexity | fabs) / .perplexity < 1e-6' "$out")" true
+is "the same text has the same masks for ever" "$("${eval_mlm[@]}" 2>/dev/null)" "$(cat "$out")"
+is "threads and passes leave no trace in what is masked" \
+    "$("${eval_mlm[@]}" --threads 1 --max-tokens-per-pass 30 2>/dev/null | jq -c '[.samples, .targets, (.loss * 1e4 | round)]')" \
+    "$(jq -c '[.samples, .targets, (.loss * 1e4 | round)]' "$out")"
+is "line by line, each line is a sample" "$("${eval_mlm[@]}" --line-by-line 2>/dev/null | jq .samples)" \
+    "$(grep -c . "$scratch/corpus.txt")"
+is "eval leaves nothing behind" \
+    "$(mkdir "$scratch/tmp" && TMPDIR=$scratch/tmp "${eval_mlm[@]}" >/dev/null 2>&1; find "$scratch/tmp" | wc -l)" 1
+
+# --- inspect, help -------------------------------------------------------------------------------
+"$shardbert" inspect $model >"$out" 2>&1
+is "inspect names the tensors" "$(grep -c 'classifier.weight' "$out")" 1
+for command in eval predict fill-mask embed tokenize vocab inspect train; do
+    exits "$command --help explains itself" 0 "Usage: shardbert $command" "$shardbert" $command --help
+done
+exits "--version says the version" 0 "shardbert 0." "$shardbert" --version
+exits "--help lists the commands" 0 "fill-mask" "$shardbert" --help
+
+# --- what goes wrong -----------------------------------------------------------------------------
+exits "no command is wrong use" 64 "Usage" "$shardbert"
+exits "an unknown command names the nearest" 64 "did you mean 'predict'" "$shardbert" predct
+exits "an unknown option is wrong use" 64 "--bogus" "$shardbert" predict --model $model --bogus
+exits "a missing --model is wrong use" 64 "--model" "$shardbert" predict $texts
+exits "a bad number is wrong use" 64 "--top-k" "$shardbert" fill-mask --model $model --top-k x
+exits "a bad pooling is wrong use" 64 "--pooling" "$shardbert" embed --model $model --pooling x
+exits "a bad task is wrong use" 64 "--task" "$shardbert" eval --model "$model" --task ner --data $texts
+exits "a missing model folder is missing input" 66 "$scratch/none" "$shardbert" predict --model "$scratch/none"
+exits "a folder without a model is missing input" 66 "config.json" "$shardbert" predict --model "$scratch/tmp"
+exits "a missing file is missing input" 66 "$scratch/none" "$shardbert" predict --model $model "$scratch/none"
+exits "missing data is missing input" 66 "none.tsv" "$shardbert" eval --model "$model" --task classify --data "$scratch/none.tsv"
+
+mkdir "$scratch/headless"
+cp $model/* "$scratch/headless"
+sed -i 's/"id2label"/"was_id2label"/; s/"label2id"/"was_label2id"/; s/SequenceClassification/Model/' "$scratch/headless/config.json"
+exits "predict needs a classifier" 65 "no classifier" "$shardbert" predict --model "$scratch/headless"
+head -c 9000 $model/model.safetensors >"$scratch/headless/model.safetensors"
+exits "a cut model file is bad data" 65 "model.safetensors" "$shardbert" embed --model "$scratch/headless"
+
+printf 'fine\nbro\xffken\nfine\n' >"$scratch/broken.txt"
+exits "broken UTF-8 is bad data, with file and line" 65 "broken.txt:2" "$shardbert" predict --model $model "$scratch/broken.txt"
+is "what came before it is answered" "$(wc -l <"$scratch/stdout")" 1
+exits "--lenient replaces it and says so" 0 "1 broken byte" "$shardbert" predict --model $model --lenient "$scratch/broken.txt"
+is "and answers every line" "$(wc -l <"$scratch/stdout")" 3
+printf '{"text": "fine"}\n{"text": \n' >"$scratch/broken.jsonl"
+exits "broken JSON is bad data, with file and line" 65 "broken.jsonl:2" "$shardbert" predict --model $model "$scratch/broken.jsonl"
+printf '{"txt": "fine"}\n' >"$scratch/broken.jsonl"
+exits "JSON without a text is bad data" 65 "no 'text'" "$shardbert" predict --model $model "$scratch/broken.jsonl"
+: >"$scratch/empty.tsv"
+exits "an empty file cannot be scored" 65 "empty.tsv" "$shardbert" eval --model "$model" --task classify --data "$scratch/empty.tsv"
+exits "an empty corpus cannot be scored" 65 "empty.tsv" "$shardbert" eval --model "$model" --task mlm --data "$scratch/empty.tsv"
+printf 'just a text\nanother\n' >"$scratch/unlabelled.tsv"
+exits "a file without labels cannot be scored" 65 "unlabelled.tsv" "$shardbert" eval --model "$model" --task classify --data "$scratch/unlabelled.tsv"
+printf 'politics\tthe sun\n' >"$scratch/strange.tsv"
+exits "a label that the model does not know is named" 65 "politics" "$shardbert" eval --model "$model" --task classify --data "$scratch/strange.tsv"
+if [ -e /dev/full ]; then
+    rc=0
+    "$shardbert" predict --model $model $texts >/dev/full 2>"$scratch/stderr" || rc=$?
+    is "a full disk is an I/O error" "$rc" 74
+fi
+
+verdict
