@@ -598,7 +598,7 @@ static void collate_lays_samples_side_by_side(void **state)
     assert_int_equal(batch.labels[0], 0);
     assert_int_equal(batch.labels[1], 1);
     assert_int_equal(batch.target_count, 0);
-    assert_true(stats.truncated == 0);
+    assert_true(stats.samples == 2 && stats.tokens == 8 && stats.truncated == 0);
     sb_arena_release(&arena);
     sb_dataset_free(&dataset);
 }

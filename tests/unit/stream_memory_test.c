@@ -89,27 +89,27 @@ static int prepare_and_read(const char *dir, const char *vocabulary, const char 
     struct sb_wordpiece *tokenizer;
     struct sb_dataset *dataset;
     struct sb_arena arena = SB_ARENA_INIT;
+    struct sb_stats stats = {0};
     struct sb_err err = SB_ERR_INIT;
     if (sb_wordpiece_open_vocab(&tokenizer, vocabulary, &tokenizing, &err) < 0 ||
         sb_dataset_open(&dataset, tokenizer, &options, &err) < 0) {
         print_error("%s\n", err.text);
         return 1;
     }
-    uint64_t samples[BATCH], count = sb_dataset_count(dataset), tokens = 0;
+    uint64_t samples[BATCH], count = sb_dataset_count(dataset);
     for (uint64_t first = 0; first < count; first += BATCH) {
         struct sb_batch batch;
         size_t size = count - first < BATCH ? (size_t)(count - first) : BATCH;
         for (size_t i = 0; i < size; i++)
             samples[i] = sb_dataset_order(dataset, 1, 0, true, first + i);
-        if (sb_collate(&batch, dataset, tokenizer, samples, size, &masks, &key, &arena, NULL,
+        if (sb_collate(&batch, dataset, tokenizer, samples, size, &masks, &key, &arena, &stats,
                        &err) < 0) {
             print_error("%s\n", err.text);
             return 1;
         }
-        tokens += batch.N;
         sb_arena_reset(&arena);
     }
-    int rc = tokens != sb_dataset_token_count(dataset);
+    int rc = stats.tokens != (double)sb_dataset_token_count(dataset);
     sb_arena_release(&arena);
     sb_dataset_free(&dataset);
     sb_wordpiece_free(&tokenizer);

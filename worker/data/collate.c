@@ -74,6 +74,8 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
     if (masks)
         batch->target_count = mask_all(batch, ids, tokenizer, masks, mask_key, arena);
     if (stats)
-        stats->truncated += (double)truncated;
+        sb_stats_add(stats, &(struct sb_stats){.samples = (double)count,
+                                               .tokens = (double)N,
+                                               .truncated = (double)truncated});
     return 0;
 }
