@@ -14,6 +14,11 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
     *role = (struct sb_role){0};
     if (sb_run_args_parse(&role->args, argc, argv, err) < 0)
         return -1;
+    /* A server reads neither model nor data. */
+    if (strcmp(name, "server") != 0 && sb_job_check_inputs(&role->args.job, err) < 0) {
+        sb_run_args_release(&role->args);
+        return -1;
+    }
     sb_signals_install(role->args.child);
     sb_job_canonical(&role->args.job, &role->canonical);
     role->pool = sb_pool_new(role->args.job.threads);
