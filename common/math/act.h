@@ -14,7 +14,8 @@ enum sb_gelu { SB_GELU_IS_ERF, SB_GELU_IS_TANH };
  *        slope  [n]  dy/dx, kept for the backward pass (dx = dy * slope); may be x itself; or NULL
  *   in   x      [n]
  *
- * y and slope must not be the same array.  Error: 3e-7 (|x| <= 4) and 1e-7 |x| beyond.
+ * y and slope must not be the same array.  Error of y, for |x| <= 4 and |x| / 4 times that beyond:
+ * erf 4e-7, tanh 6e-7; of slope: erf 3e-7, tanh 3e-6.
  * Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
  */
 void sb_gelu_forward(float *y, float *slope, const float *x, size_t n, enum sb_gelu form);
