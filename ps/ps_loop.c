@@ -31,14 +31,12 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         sb_server_tick(server, sb_clock_ns(), &out);
         if (sb_net_send_all(net, &out, err) < 0)
             break;
-        if (metrics) {
-            sb_metrics_heartbeat(metrics);
-            sb_metrics_add(metrics, SB_METRIC_NETWORK_SENT, (double)(net->sent_bytes - sent));
-            sb_metrics_add(metrics, SB_METRIC_NETWORK_RECEIVED,
-                           (double)(net->received_bytes - received));
-            sent = net->sent_bytes;
-            received = net->received_bytes;
-        }
+        sb_metrics_heartbeat(metrics);
+        sb_metrics_add(metrics, SB_METRIC_NETWORK_SENT, (double)(net->sent_bytes - sent));
+        sb_metrics_add(metrics, SB_METRIC_NETWORK_RECEIVED,
+                       (double)(net->received_bytes - received));
+        sent = net->sent_bytes;
+        received = net->received_bytes;
         double silent = (double)(sb_clock_ns() - heard_ns) * 1e-9;
         if (silent > silence_s) {
             sb_err_set(err, SB_ERR_PEER, "nothing heard from anybody for %.0f s", silent);

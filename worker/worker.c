@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include "clock.h"
+#include "log.h"
 #include "nodes.h"
 #include "results.h"
 
@@ -177,10 +178,8 @@ static int train(struct worker *w, const struct sb_work *work, struct sb_err *er
                             grad ? grad->rows : NULL, grad ? grad->values : NULL,
                             grad ? grad->row_count : 0, &stats, sb_clock_seconds() - begin,
                             give_back, sum, &w->out);
-        if (w->options->metrics) {
-            sb_metrics_add(w->options->metrics, SB_METRIC_TOKENS, stats.tokens);
-            sb_metrics_add(w->options->metrics, SB_METRIC_SAMPLES, stats.samples);
-        }
+        sb_metrics_add(w->options->metrics, SB_METRIC_TOKENS, stats.tokens);
+        sb_metrics_add(w->options->metrics, SB_METRIC_SAMPLES, stats.samples);
         if (flush(w, err) < 0 || pump(w, 0, err) < 0)
             return -1;
     }
@@ -289,11 +288,21 @@ static int turn(struct worker *w, struct sb_err *err)
         double begin = sb_clock_seconds();
         if (pump(w, PUMP_MS, err) < 0)
             return -1;
-        if (w->options->metrics)
-            sb_metrics_add(w->options->metrics, SB_METRIC_WAIT, sb_clock_seconds() - begin);
+        double waited = sb_clock_seconds() - begin;
+        w->wait_seconds += waited;
+        sb_metrics_add(w->options->metrics, SB_METRIC_WAIT, waited);
         return check_silence(w, err);
     }
     }
+}
+
+/* What went over the net for this worker, and how long it waited: once, at the end. */
+static void report_traffic(const struct worker *w)
+{
+    const struct sb_client_counters *c = sb_client_counters(w->client);
+    sb_log_event("traffic", sb_u64("push_bytes", c->push_bytes), sb_u64("want_bytes", c->want_bytes),
+                 sb_u64("pushes", c->pushes), sb_u64("retries", c->retries),
+                 sb_real("wait_seconds", w->wait_seconds));
 }
 
 static void release(struct worker *w)
@@ -329,8 +338,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
 
     int code = -1;
     while (code < 0 && sb_client_state(w.client) != SB_CLIENT_OVER) {
-        if (options->metrics)
-            sb_metrics_heartbeat(options->metrics);
+        sb_metrics_heartbeat(options->metrics);
         if (turn(&w, err) < 0) {
             /* The others should not wait for us until a limit runs out. */
             sb_client_stop(w.client, sb_clock_ns(), err->code, &w.out);
@@ -344,6 +352,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
         if (code)
             sb_err_set(err, (enum sb_err_code)code, "%s", sentence);
     }
+    report_traffic(&w);
     release(&w);
     free(spans);
     return code;

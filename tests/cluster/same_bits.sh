@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The promise everything leans on: the number of servers, workers and threads, and the transport,
 # leave no trace in the weights.
+# shellcheck source=tests/support/cluster.sh
 source "$(dirname "$0")/../support/cluster.sh"
 need_shared
 small_data

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SIGTERM and the same command again: the run goes on where it was, also with other counts of
 # servers and workers, and ends with the bits of a run that was left alone.
+# shellcheck source=tests/support/cluster.sh
 source "$(dirname "$0")/../support/cluster.sh"
 need_shared
 small_data

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Peak memory of a training run does not grow with the corpus: 1x and 20x the text, preparation included.
+# shellcheck source=tests/support/cluster.sh
+source "$(dirname "$0")/../support/cluster.sh"
+need_shared
+small_data
+
+# corpus TIMES: the small text over and over, every line made different by a number.
+corpus() {
+    python3 - "$work/data/train.txt" "$1" <<'PY' >"$work/data/big-$1.txt"
+import sys
+lines = open(sys.argv[1], encoding="utf-8").read().splitlines()
+for i in range(40 * int(sys.argv[2])):
+    for line in lines:
+        print(i, line)
+PY
+}
+
+# peak TIMES: KiB of a run on that corpus.
+peak() {
+    small_job "big-$1" mlm "$work/big-$1" "line_by_line: true"
+    sed -i "s#^train_file: .*#train_file: data/big-$1.txt#" "$work/big-$1.yaml"
+    python3 tests/support/peak_memory.py "$build/shardbert" train "$work/big-$1.yaml" --quiet 2>"$work/big-$1.log"
+}
+
+corpus 1
+corpus 20
+small=$(peak 1) big=$(peak 20)
+echo "# $(stat -c %s "$work/data/big-1.txt") bytes: $small KiB; $(stat -c %s "$work/data/big-20.txt") bytes: $big KiB"
+# 4 MiB is a quarter of the growth of the smallest thing that could be held for each sample of 20x (320,000 texts, 50 bytes).
+check "20 times the text, the same peak memory" test "$big" -le $((small + 4096))
