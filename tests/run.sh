@@ -109,7 +109,7 @@ fi
 
 phase "scripts"
 while read -r file; do
-    if shellcheck -x "$file"; then passed=$((passed + 1)); else fail_one "shellcheck $file"; fi
+    if shellcheck "$file"; then passed=$((passed + 1)); else fail_one "shellcheck $file"; fi
 done < <(git ls-files '*.sh' .ci/run 2>/dev/null || ls deploy/*.sh tests/*.sh tests/*/*.sh)
 
 phase "build"

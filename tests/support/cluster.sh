@@ -1,5 +1,6 @@
 # Sourced by tests/cluster/*.sh: where things lie, a fresh folder, small jobs on real text, and verdicts.
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # used by those who source this
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -10,13 +11,31 @@ trap 'rm -rf "$work"' EXIT
 # Open MPI refuses root and more ranks than cores unless it is told that both are meant.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 
+# Each promise ends in one of these lines; tests/run.sh counts them.
 ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1"; }
+not_ok() { echo "not ok $1${2:+: $2}"; }
 # check NAME COMMAND...: one verdict.
 check() {
     local name=$1
     shift
     if "$@"; then ok "$name"; else not_ok "$name"; fi
+}
+
+# is NAME GOT WANTED
+is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "got '$2', expected '$3'"; fi; }
+
+# exits NAME CODE WORDS COMMAND...: the exit code, and words of what it says.
+exits() {
+    local name=$1 code=$2 words=$3 rc=0
+    shift 3
+    "$@" >"$work/stdout" 2>"$work/stderr" </dev/null || rc=$?
+    if [ "$rc" -ne "$code" ]; then
+        not_ok "$name" "exit code $rc, expected $code; stderr: $(head -c 300 "$work/stderr")"
+    elif ! grep -qF -- "$words" "$work/stderr" "$work/stdout"; then
+        not_ok "$name" "nothing said '$words'; stderr: $(head -c 300 "$work/stderr")"
+    else
+        ok "$name"
+    fi
 }
 
 need_shared() {
