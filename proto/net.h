@@ -21,6 +21,7 @@ struct sb_net_ops {
 struct sb_net {
     const struct sb_net_ops *ops;
     uint64_t sent_bytes, received_bytes;
+    uint64_t dropped_messages; /* received ones that were no messages of ours */
 };
 
 static inline int sb_net_send(struct sb_net *net, uint64_t peer, struct sb_msg **msg, struct sb_err *err)
