@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# shellcheck disable=SC2034 # for those who source this
 build=${SHARDBERT_BUILD:-$PWD/build}
 shared=${SHARDBERT_SHARED:-../shared}
 work=$(mktemp -d "${TMPDIR:-/tmp}/shardbert-cluster-XXXXXX")
