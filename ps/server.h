@@ -26,6 +26,7 @@ enum sb_event_kind {
     SB_EVENT_REFUSED,    /* a peer; text = sentence */
     SB_EVENT_NONFINITE,  /* step; text = sentence */
     SB_EVENT_FINISHED,   /* code, text */
+    SB_EVENT_DAMAGED,    /* a checkpoint that does not verify and is passed over; text = sentence */
 };
 
 struct sb_event {

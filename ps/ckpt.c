@@ -1,0 +1,462 @@
+#include "ckpt.h"
+
+#include "arena.h"
+#include "file.h"
+#include "hash.h"
+#include "safetensors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FORMAT_VERSION = 1 };
+static const char MANIFEST[] = "MANIFEST.json";
+static const char PREFIX[] = "checkpoint-";
+
+void sb_ckpt_folder(char folder[4096], const char *output_dir, uint64_t step)
+{
+    char name[SB_CKPT_NAME_BYTES];
+    snprintf(name, sizeof(name), "%s%" PRIu64, PREFIX, step);
+    sb_path_join(folder, output_dir, name);
+}
+
+void sb_ckpt_manifest_release(struct sb_ckpt_manifest *manifest)
+{
+    free(manifest->canonical);
+    json_decref(manifest->plan);
+    json_decref(manifest->history);
+    free(manifest->files);
+    *manifest = (struct sb_ckpt_manifest)SB_CKPT_MANIFEST_INIT;
+}
+
+/* ---- state files ---- */
+
+/* The tensors of a part, in file order; m and v are NULL for frozen ones. */
+static const struct {
+    char letter;
+    size_t offset;
+} kinds[] = {
+    {'w', offsetof(struct sb_ckpt_part, w)},
+    {'m', offsetof(struct sb_ckpt_part, m)},
+    {'v', offsetof(struct sb_ckpt_part, v)},
+};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static float *floats_of(const struct sb_ckpt_part *part, size_t kind)
+{
+    float *floats;
+    memcpy(&floats, (const char *)part + kinds[kind].offset, sizeof(floats));
+    return floats;
+}
+
+static void name_tensor(char name[SB_CKPT_NAME_BYTES], uint32_t part, size_t kind)
+{
+    snprintf(name, SB_CKPT_NAME_BYTES, "part.%" PRIu32 ".%c", part, kinds[kind].letter);
+}
+
+static void write_header(struct sb_st_writer *writer, const struct sb_ckpt_state *state)
+{
+    char text[32], name[SB_CKPT_NAME_BYTES];
+    sb_st_writer_meta(writer, "format", "shardbert checkpoint");
+    snprintf(text, sizeof(text), "%" PRIu64, state->step);
+    sb_st_writer_meta(writer, "step", text);
+    snprintf(text, sizeof(text), "%" PRIu64, state->applied);
+    sb_st_writer_meta(writer, "applied", text);
+    for (size_t i = 0; i < state->part_count; i++)
+        for (size_t kind = 0; kind < KINDS; kind++)
+            if (floats_of(&state->parts[i], kind)) {
+                name_tensor(name, state->parts[i].part, kind);
+                sb_st_writer_describe(writer, name, SB_F32, &state->parts[i].count, 1);
+            }
+}
+
+static int describe_file(struct sb_ckpt_file *file, const char *path, const char *name,
+                         struct sb_err *err)
+{
+    struct sb_map map = SB_MAP_INIT;
+    if (sb_file_map(&map, path, err) < 0)
+        return -1;
+    *file = (struct sb_ckpt_file){.bytes = map.bytes};
+    snprintf(file->name, sizeof(file->name), "%s", name);
+    sb_hash_text128(map.data, map.bytes, file->hash);
+    sb_file_unmap(&map);
+    return 0;
+}
+
+static int write_state(void *context, const char *folder, const struct sb_ckpt_state *state,
+                       struct sb_ckpt_file *file, struct sb_err *err)
+{
+    (void)context;
+    char name[SB_CKPT_NAME_BYTES], path[SB_PATH_BYTES];
+    snprintf(name, sizeof(name), "state-%" PRIu32 "-of-%" PRIu32 ".safetensors",
+             state->server_index + 1, state->server_count);
+    sb_path_join(path, folder, name);
+    struct sb_st_writer writer = SB_ST_WRITER_INIT;
+    int rc = -1;
+    if (sb_dir_make(folder, err) < 0 || sb_st_writer_begin(&writer, path, err) < 0)
+        goto done;
+    write_header(&writer, state);
+    for (size_t i = 0; i < state->part_count; i++)
+        for (size_t kind = 0; kind < KINDS; kind++) {
+            const float *floats = floats_of(&state->parts[i], kind);
+            if (floats &&
+                sb_st_writer_data(&writer, floats, state->parts[i].count * sizeof(float), err) < 0)
+                goto done;
+        }
+    if (sb_st_writer_commit(&writer, err) < 0)
+        goto done;
+    rc = describe_file(file, path, name, err);
+done:
+    sb_st_writer_abort(&writer);
+    return rc;
+}
+
+/* ---- the manifest ---- */
+
+static json_t *manifest_to_json(const struct sb_ckpt_manifest *manifest)
+{
+    char layout[24];
+    snprintf(layout, sizeof(layout), "%016" PRIx64, manifest->layout);
+    json_t *object = json_object(), *files = json_array();
+    json_object_set_new(object, "version", json_integer(FORMAT_VERSION));
+    json_object_set_new(object, "step", json_integer((json_int_t)manifest->step));
+    json_object_set_new(object, "term", json_integer(manifest->term));
+    json_object_set_new(object, "layout", json_string(layout));
+    json_object_set_new(object, "job", json_string(manifest->canonical));
+    json_object_set(object, "plan", manifest->plan);
+    json_object_set(object, "history", manifest->history);
+    for (size_t i = 0; i < manifest->file_count; i++) {
+        const struct sb_ckpt_file *file = &manifest->files[i];
+        json_t *entry = json_object();
+        json_object_set_new(entry, "name", json_string(file->name));
+        json_object_set_new(entry, "bytes", json_integer((json_int_t)file->bytes));
+        json_object_set_new(entry, "xxh3_128", json_string(file->hash));
+        json_array_append_new(files, entry);
+    }
+    json_object_set_new(object, "files", files);
+    return object;
+}
+
+/* Of everything else in it.  Numbers are written with all their digits, so what was read prints as
+ * it was. */
+static void hash_manifest(const json_t *object, char hash[SB_HASH_TEXT_BYTES])
+{
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    sb_assert(text);
+    sb_hash_text128(text, strlen(text), hash);
+    free(text);
+}
+
+static int publish(void *context, const char *folder, const struct sb_ckpt_manifest *manifest,
+                   struct sb_err *err)
+{
+    (void)context;
+    char path[SB_PATH_BYTES], hash[SB_HASH_TEXT_BYTES];
+    json_t *object = manifest_to_json(manifest);
+    hash_manifest(object, hash);
+    json_object_set_new(object, "xxh3_128", json_string(hash));
+    char *text = json_dumps(object, JSON_INDENT(1));
+    sb_assert(text);
+    int rc = sb_file_write_atomic(sb_path_join(path, folder, MANIFEST), text, strlen(text), err);
+    free(text);
+    json_decref(object);
+    return rc;
+}
+
+static int parse_file(struct sb_ckpt_file *file, const json_t *entry, struct sb_err *err)
+{
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    const char *hash = json_string_value(json_object_get(entry, "xxh3_128"));
+    if (!name || !*name || strchr(name, '/') || strlen(name) >= sizeof(file->name) || !hash ||
+        strlen(hash) >= sizeof(file->hash))
+        return sb_err_set(err, SB_ERR_DATA, "a file without a proper name or hash");
+    *file = (struct sb_ckpt_file){
+        .bytes = (uint64_t)json_integer_value(json_object_get(entry, "bytes"))};
+    snprintf(file->name, sizeof(file->name), "%s", name);
+    snprintf(file->hash, sizeof(file->hash), "%s", hash);
+    return 0;
+}
+
+static int parse_manifest(struct sb_ckpt_manifest *manifest, json_t *object, struct sb_err *err)
+{
+    char hash[SB_HASH_TEXT_BYTES];
+    json_t *given = json_incref(json_object_get(object, "xxh3_128"));
+    json_object_del(object, "xxh3_128");
+    hash_manifest(object, hash);
+    bool intact = json_is_string(given) && !strcmp(json_string_value(given), hash);
+    json_decref(given);
+    if (!intact)
+        return sb_err_set(err, SB_ERR_DATA, "the checksum is wrong");
+    json_t *files = json_object_get(object, "files");
+    const char *canonical = json_string_value(json_object_get(object, "job"));
+    const char *layout = json_string_value(json_object_get(object, "layout"));
+    if (json_integer_value(json_object_get(object, "version")) != FORMAT_VERSION || !canonical ||
+        !layout || !json_is_object(json_object_get(object, "plan")) ||
+        !json_is_object(json_object_get(object, "history")) || !json_is_array(files) ||
+        json_integer_value(json_object_get(object, "step")) <= 0)
+        return sb_err_set(err, SB_ERR_DATA, "it is of another version, or fields are missing");
+    *manifest = (struct sb_ckpt_manifest){
+        .step = (uint64_t)json_integer_value(json_object_get(object, "step")),
+        .term = (uint32_t)json_integer_value(json_object_get(object, "term")),
+        .layout = strtoull(layout, NULL, 16),
+        .canonical = sb_strdup(canonical),
+        .plan = json_incref(json_object_get(object, "plan")),
+        .history = json_incref(json_object_get(object, "history")),
+        .files = sb_calloc(json_array_size(files) + 1, sizeof(*manifest->files)),
+        .file_count = json_array_size(files),
+    };
+    for (size_t i = 0; i < manifest->file_count; i++)
+        if (parse_file(&manifest->files[i], json_array_get(files, i), err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Release the manifest also after a failure. */
+static int read_manifest(struct sb_ckpt_manifest *manifest, const char *folder, struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    struct sb_bytes text = SB_BYTES_INIT;
+    json_error_t error;
+    int rc = sb_file_read(&text, sb_path_join(path, folder, MANIFEST), err);
+    if (rc < 0)
+        goto done;
+    json_t *object =
+        json_loadb(text.data ? text.data : "", text.count, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(object))
+        rc = sb_err_set(err, SB_ERR_DATA, "'%s' is not JSON: line %d: %s", path, error.line,
+                        error.text);
+    else if (parse_manifest(manifest, object, err) < 0)
+        rc = sb_err_context(err, "'%s'", path);
+    json_decref(object);
+done:
+    sb_bytes_release(&text);
+    return rc;
+}
+
+static int verify_file(const char *folder, const struct sb_ckpt_file *file, struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    struct sb_ckpt_file found;
+    if (describe_file(&found, sb_path_join(path, folder, file->name), file->name, err) < 0)
+        return -1;
+    if (found.bytes != file->bytes)
+        return sb_err_set(err, SB_ERR_DATA, "'%s' has %" PRIu64 " bytes, expected %" PRIu64, path,
+                          found.bytes, file->bytes);
+    if (strcmp(found.hash, file->hash))
+        return sb_err_set(err, SB_ERR_DATA, "'%s': checksum is %s, expected %s", path, found.hash,
+                          file->hash);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static struct sb_ckpt_part *find_part(const struct sb_ckpt_state *state, uint64_t part)
+{
+    size_t low = 0, high = state->part_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (state->parts[middle].part < part)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < state->part_count && state->parts[low].part == part ? &state->parts[low] : NULL;
+}
+
+/* Copies the tensors that are ours and counts them in found [part_count]. */
+static int read_tensors(const struct sb_safetensors *file, struct sb_ckpt_state *state,
+                        uint8_t *found, struct sb_err *err)
+{
+    for (size_t i = 0; i < file->count; i++) {
+        const struct sb_st_tensor *tensor = &file->tensors[i];
+        uint32_t number;
+        char letter, rest;
+        if (sscanf(tensor->name, "part.%" SCNu32 ".%c%c", &number, &letter, &rest) != 2)
+            return sb_err_set(err, SB_ERR_DATA, "'%s': tensor '%s' is unknown", file->path,
+                              tensor->name);
+        struct sb_ckpt_part *part = find_part(state, number);
+        for (size_t kind = 0; part && kind < KINDS; kind++) {
+            if (kinds[kind].letter != letter || !floats_of(part, kind))
+                continue;
+            if (tensor->element_count != part->count || tensor->dtype != SB_F32)
+                return sb_err_set(err, SB_ERR_DATA,
+                                  "'%s': tensor '%s' has %zu numbers, expected %zu", file->path,
+                                  tensor->name, tensor->element_count, part->count);
+            if (sb_safetensors_floats(floats_of(part, kind), file, tensor, err) < 0)
+                return -1;
+            found[part - state->parts] |= (uint8_t)(1u << kind);
+        }
+    }
+    return 0;
+}
+
+static int read_counter(uint64_t *counter, const struct sb_safetensors *file, const char *key,
+                        bool first, struct sb_err *err)
+{
+    const char *text = sb_safetensors_meta(file, key);
+    char *end = NULL;
+    uint64_t value = text ? strtoull(text, &end, 10) : 0;
+    if (!text || end == text || *end || (!first && value != *counter))
+        return sb_err_set(err, SB_ERR_DATA, "'%s': '%s' is missing or differs from the other files",
+                          file->path, key);
+    *counter = value;
+    return 0;
+}
+
+static int read_state_file(const char *path, bool first, struct sb_ckpt_state *state,
+                           uint8_t *found, struct sb_err *err)
+{
+    struct sb_safetensors file = SB_SAFETENSORS_INIT;
+    int rc = -1;
+    if (sb_safetensors_open(&file, path, err) == 0 &&
+        read_counter(&state->step, &file, "step", first, err) == 0 &&
+        read_counter(&state->applied, &file, "applied", first, err) == 0)
+        rc = read_tensors(&file, state, found, err);
+    sb_safetensors_close(&file);
+    return rc;
+}
+
+static int check_complete(const struct sb_ckpt_state *state, const uint8_t *found,
+                          const char *folder, struct sb_err *err)
+{
+    for (size_t i = 0; i < state->part_count; i++)
+        for (size_t kind = 0; kind < KINDS; kind++)
+            if (floats_of(&state->parts[i], kind) && !(found[i] & (1u << kind))) {
+                char name[SB_CKPT_NAME_BYTES];
+                name_tensor(name, state->parts[i].part, kind);
+                return sb_err_set(err, SB_ERR_DATA, "'%s' lacks tensor '%s'", folder, name);
+            }
+    return 0;
+}
+
+static int read_state(void *context, const char *folder, struct sb_ckpt_state *state,
+                      struct sb_err *err)
+{
+    (void)context;
+    char path[SB_PATH_BYTES];
+    struct sb_ckpt_manifest manifest = SB_CKPT_MANIFEST_INIT;
+    uint8_t *found = sb_calloc(state->part_count + 1, sizeof(*found));
+    int rc = read_manifest(&manifest, folder, err);
+    for (size_t i = 0; rc == 0 && i < manifest.file_count; i++)
+        rc = read_state_file(sb_path_join(path, folder, manifest.files[i].name), i == 0, state,
+                             found, err);
+    if (rc == 0)
+        rc = check_complete(state, found, folder, err);
+    sb_ckpt_manifest_release(&manifest);
+    free(found);
+    return rc;
+}
+
+/* ---- the output folder ---- */
+
+struct steps {
+    uint64_t *items; /* newest first */
+    size_t count;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left > right ? -1 : left < right;
+}
+
+/* The steps of all folders that are named like checkpoints.  A missing output folder has none. */
+static int list(struct steps *steps, const char *output_dir, struct sb_err *err)
+{
+    *steps = (struct steps){0};
+    DIR *dir = opendir(output_dir);
+    if (!dir)
+        return errno == ENOENT ? 0
+                               : sb_err_set_errno(err, SB_ERR_IO, "cannot open '%s'", output_dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        const char *digits = entry->d_name + strlen(PREFIX);
+        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) || !*digits ||
+            strspn(digits, "0123456789") != strlen(digits) || strlen(digits) > 18)
+            continue;
+        steps->items = sb_realloc(steps->items, (steps->count + 1) * sizeof(*steps->items));
+        steps->items[steps->count++] = strtoull(digits, NULL, 10);
+    }
+    closedir(dir);
+    if (steps->count)
+        qsort(steps->items, steps->count, sizeof(*steps->items), newest_first);
+    return 0;
+}
+
+static int verify(const char *folder, uint64_t step, struct sb_ckpt_manifest *manifest,
+                  struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    if (!sb_file_exists(sb_path_join(path, folder, MANIFEST)))
+        return sb_err_set(err, SB_ERR_DATA, "'%s' has no manifest: it was not finished", folder);
+    if (read_manifest(manifest, folder, err) < 0)
+        return -1;
+    if (manifest->step != step)
+        return sb_err_set(err, SB_ERR_DATA, "'%s' holds step %" PRIu64, folder, manifest->step);
+    for (size_t i = 0; i < manifest->file_count; i++)
+        if (verify_file(folder, &manifest->files[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+static int newest(void *context, const char *output_dir, char *folder,
+                  struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
+                  void *damaged_context, struct sb_err *err)
+{
+    (void)context;
+    struct steps steps;
+    if (list(&steps, output_dir, err) < 0)
+        return -1;
+    int found = 0;
+    for (size_t i = 0; i < steps.count && !found; i++) {
+        struct sb_err why = SB_ERR_INIT;
+        sb_ckpt_folder(folder, output_dir, steps.items[i]);
+        found = verify(folder, steps.items[i], manifest, &why) == 0;
+        if (found)
+            break;
+        sb_ckpt_manifest_release(manifest);
+        if (damaged)
+            damaged(damaged_context, why.text);
+    }
+    free(steps.items);
+    return found;
+}
+
+static int remove_folder(void *context, const char *folder, struct sb_err *err)
+{
+    (void)context;
+    char path[SB_PATH_BYTES];
+    remove(sb_path_join(path, folder,
+                        MANIFEST)); /* first: a half-removed checkpoint must not seem to exist */
+    return sb_dir_remove(folder, err);
+}
+
+static int prune(void *context, const char *output_dir, uint32_t keep, struct sb_err *err)
+{
+    struct steps steps;
+    if (list(&steps, output_dir, err) < 0)
+        return -1;
+    int rc = 0;
+    uint32_t kept = 0;
+    for (size_t i = 0; i < steps.count && rc == 0; i++) {
+        char folder[SB_PATH_BYTES], path[SB_PATH_BYTES];
+        sb_ckpt_folder(folder, output_dir, steps.items[i]);
+        if (!sb_file_exists(sb_path_join(path, folder, MANIFEST))) /* not ours to judge */
+            continue;
+        if (kept++ >= keep)
+            rc = remove_folder(context, folder, err);
+    }
+    free(steps.items);
+    return rc;
+}
+
+const struct sb_disk sb_disk_files = {
+    .write = write_state,
+    .read = read_state,
+    .publish = publish,
+    .newest = newest,
+    .remove = remove_folder,
+    .prune = prune,
+};

@@ -1,0 +1,97 @@
+/*
+ * Checkpoints: output_dir/checkpoint-<step>/state-<i>-of-<n>.safetensors, one per server, and
+ * MANIFEST.json.
+ *
+ * Every file is written under a temporary name, synced, and renamed; the manifest is the last.  A
+ * folder without a manifest that verifies does not exist.  The newest that verifies is taken; there
+ * is no pointer to it.  The bytes depend on the training only: the same step gives the same files.
+ *
+ * A state file holds tensors part.<id>.w, .m and .v (frozen parts: .w) of the parts that its server
+ * owned.  Part numbers do not depend on the number of servers, so any number of servers can read
+ * what any other wrote.
+ */
+#ifndef SB_CKPT_H
+#define SB_CKPT_H
+
+#include "err.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SB_CKPT_NAME_BYTES = 64, SB_CKPT_HASH_BYTES = 40 };
+
+/* What one server writes, and what is filled when it reads.  The memory is the shard's. */
+struct sb_ckpt_state {
+    uint32_t server_index, server_count;
+    uint64_t step;    /* committed steps */
+    uint64_t applied; /* updates of the weights; smaller than step where steps were skipped */
+    struct sb_ckpt_part {
+        uint32_t part;
+        size_t count;     /* floats */
+        float *w, *m, *v; /* m and v are NULL for frozen parts */
+    } * parts;            /* in part order */
+    size_t part_count;
+};
+
+struct sb_ckpt_file {
+    char name[SB_CKPT_NAME_BYTES];
+    uint64_t bytes;
+    char hash[SB_CKPT_HASH_BYTES]; /* xxh3-128, hexadecimal */
+};
+
+/* Strings and objects are owned; released by sb_ckpt_manifest_release. */
+struct sb_ckpt_manifest {
+    uint64_t step;
+    uint32_t term;
+    uint64_t layout; /* sb_parts.hash */
+    char *canonical; /* JOB settings */
+    json_t *plan;    /* what the workers read out of the data */
+    json_t *history; /* of the run so far */
+    struct sb_ckpt_file *files;
+    size_t file_count;
+};
+
+#define SB_CKPT_MANIFEST_INIT                                                                      \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+void sb_ckpt_manifest_release(struct sb_ckpt_manifest *manifest);
+
+/* A folder that was passed over, and why. */
+typedef void sb_ckpt_damaged(void *context, const char *sentence);
+
+/* Where checkpoints live.  All folders are whole paths. */
+struct sb_disk {
+    void *context;
+    /* Writes this server's state into folder, which is made if needed, and describes the file. */
+    int (*write)(void *context, const char *folder, const struct sb_ckpt_state *state,
+                 struct sb_ckpt_file *file, struct sb_err *err);
+    /* Fills all parts of state, and step and applied, from whatever files of the folder hold them.
+     */
+    int (*read)(void *context, const char *folder, struct sb_ckpt_state *state, struct sb_err *err);
+    /* Writes the manifest: from here on the checkpoint exists. */
+    int (*publish)(void *context, const char *folder, const struct sb_ckpt_manifest *manifest,
+                   struct sb_err *err);
+    /*
+     * The newest checkpoint of output_dir that verifies: 1 and folder (SB_PATH_BYTES) and manifest,
+     * 0 if there is none, -1 on trouble with output_dir itself.
+     */
+    int (*newest)(void *context, const char *output_dir, char *folder,
+                  struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
+                  void *damaged_context, struct sb_err *err);
+    /* Removes a folder; a missing one is fine. */
+    int (*remove)(void *context, const char *folder, struct sb_err *err);
+    /* Keeps the newest `keep` checkpoints of output_dir that have a manifest; keep 0 removes all.
+     */
+    int (*prune)(void *context, const char *output_dir, uint32_t keep, struct sb_err *err);
+};
+
+/* Real folders. */
+extern const struct sb_disk sb_disk_files;
+
+/* "output_dir/checkpoint-<step>" */
+void sb_ckpt_folder(char folder[4096], const char *output_dir, uint64_t step);
+
+#endif

@@ -1,0 +1,247 @@
+#include "coordinator_inside.h"
+
+#include "arena.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_options *options,
+                         uint64_t now_ns)
+{
+    *c = (struct sb_coordinator){
+        .options = options,
+        .job = options->job,
+        .job_hash = sb_server_job_hash(options->canonical),
+        .servers = sb_calloc(options->server_count, sizeof(*c->servers)),
+        .workers = sb_calloc(options->worker_count, sizeof(*c->workers)),
+        .term = 1,
+        .saved_step = UINT64_MAX,
+        .now_ns = now_ns,
+        .born_ns = now_ns,
+        .said_ns = now_ns,
+    };
+    sb_members_init(&c->members, options->canonical, options->fingerprint, options->name,
+                    options->server_count, options->worker_count);
+    sb_history_init(&c->history);
+    sb_coordinator_move(c, SB_COORDINATOR_JOINING);
+}
+
+void sb_coordinator_release(struct sb_coordinator *c)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        free(c->servers[i].norms);
+    free(c->servers);
+    free(c->workers);
+    sb_members_release(&c->members);
+    sb_parts_release(&c->parts);
+    sb_sums_tree_release(&c->sums);
+    sb_evaluation_end(&c->evaluation);
+    sb_history_release(&c->history);
+    sb_frame_drop(&c->finish_text);
+}
+
+void sb_coordinator_send(struct sb_coordinator *c, struct sb_outbox *out, uint64_t peer,
+                         Sb__Head *head, struct sb_frame *frame)
+{
+    head->job = c->job_hash;
+    head->term = c->term;
+    sb_outbox_put(out, peer, sb_msg_new(head, frame, NULL, c->options->checksum));
+}
+
+void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event)
+{
+    if (!c->options->on_event)
+        return;
+    event.step = c->step;
+    if (c->members.plan) {
+        event.total_steps = c->members.plan->total_steps;
+        event.epoch = sb_coordinator_epoch(c);
+    }
+    if (!event.text)
+        event.text = "";
+    c->options->on_event(c->options->event_context, &event);
+}
+
+void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state)
+{
+    c->state = state;
+    c->sent_ns = c->progress_ns = c->began_ns = c->now_ns;
+}
+
+double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns)
+{
+    return (double)(c->now_ns - since_ns) * 1e-9;
+}
+
+double sb_coordinator_epoch(const struct sb_coordinator *c)
+{
+    return (double)c->step / fmax(1.0, (double)c->members.plan->steps_per_epoch);
+}
+
+/* ---- messages ---- */
+
+static void take_stop(struct sb_coordinator *c, uint64_t peer, const Sb__Stop *stop)
+{
+    bool known =
+        sb_members_find_worker(&c->members, peer) != UINT32_MAX || peer < c->members.server_count;
+    bool sensible = stop->code == SB_ERR_INTERRUPT || stop->code == SB_ERR_TERMINATE;
+    if (known && sensible)
+        sb_coordinator_stop(c, (int)stop->code);
+}
+
+void sb_coordinator_stop(struct sb_coordinator *c, int code)
+{
+    if (!c->stop_code)
+        c->stop_code = code;
+}
+
+bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t peer,
+                           const Sb__Head *head, const struct sb_msg *msg, struct sb_outbox *out)
+{
+    c->now_ns = now_ns;
+    bool of_this_term = head->term == c->term;
+    switch (head->body_case) {
+    case SB__HEAD__BODY_HELLO: /* of any job: the answer says what differs */
+        if (c->state != SB_COORDINATOR_OVER)
+            sb_coordinator_take_hello(c, peer, head->hello, out);
+        return true;
+    case SB__HEAD__BODY_READY:
+        if (of_this_term)
+            sb_coordinator_take_ready(c, peer, head->ready, out);
+        return true;
+    case SB__HEAD__BODY_DONE:
+        if (of_this_term)
+            sb_coordinator_take_done(c, peer, head, out);
+        return true;
+    case SB__HEAD__BODY_REPORT:
+        if (of_this_term)
+            sb_coordinator_take_report(c, peer, head, msg, out);
+        return true;
+    case SB__HEAD__BODY_COMMITTED:
+        if (of_this_term)
+            sb_coordinator_take_committed(c, peer, head);
+        return true;
+    case SB__HEAD__BODY_SAVED:
+        if (of_this_term)
+            sb_coordinator_take_saved(c, peer, head, out);
+        return true;
+    case SB__HEAD__BODY_STOP:
+        take_stop(c, peer, head->stop);
+        return true;
+    case SB__HEAD__BODY_BYE:
+        sb_coordinator_take_bye(c, peer, out);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- time ---- */
+
+static void say_idle_workers(const struct sb_coordinator *c, struct sb_bytes *text)
+{
+    for (uint32_t i = 0; i < c->members.worker_count; i++) {
+        const struct sb_coordinator_worker *w = &c->workers[i];
+        struct sb_bytes missing = SB_BYTES_INIT;
+        if (c->state == SB_COORDINATOR_TRAINING)
+            for (size_t n = 0; n < w->node_count; n++)
+                if (!sb_sums_tree_covers(&c->sums, w->nodes[n]))
+                    sb_bytes_printf(&missing, " %" PRIu32, w->nodes[n]);
+        if (c->state == SB_COORDINATOR_EVALUATING)
+            for (uint64_t slot = w->first_slot; slot < w->end_slot && missing.count < 80; slot++)
+                if (!c->evaluation.here[slot])
+                    sb_bytes_printf(&missing, " %" PRIu64, slot);
+        if (missing.data)
+            sb_bytes_printf(text, "; missing: %s of worker %s:%s",
+                            c->state == SB_COORDINATOR_TRAINING ? "nodes" : "slots",
+                            c->members.workers[i].name, missing.data);
+        sb_bytes_release(&missing);
+    }
+}
+
+static void say_idle_servers(const struct sb_coordinator *c, struct sb_bytes *text)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++) {
+        const struct sb_coordinator_server *s = &c->servers[i];
+        bool missing = c->state == SB_COORDINATOR_TRAINING ? !s->reported
+                       : c->state == SB_COORDINATOR_SAVING ? !s->saved
+                                                           : !s->seeded;
+        if (missing)
+            sb_bytes_printf(text, "; missing: %s of server %" PRIu32 " (%s)",
+                            c->state == SB_COORDINATOR_TRAINING ? "the report"
+                            : c->state == SB_COORDINATOR_SAVING ? "the file"
+                                                                : "the weights",
+                            i, c->members.servers[i].name);
+    }
+}
+
+static void give_up(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    struct sb_bytes text = SB_BYTES_INIT;
+    sb_bytes_printf(&text, "no progress for %u s (step_timeout_s) in step %" PRIu64,
+                    c->job->step_timeout_s, c->step + 1);
+    say_idle_workers(c, &text);
+    /* Servers report when the last node is here: while nodes are missing, it is not their fault. */
+    bool nodes_missing = c->state == SB_COORDINATOR_TRAINING && !sb_sums_tree_root(&c->sums);
+    if (c->state != SB_COORDINATOR_EVALUATING && !nodes_missing)
+        say_idle_servers(c, &text);
+    sb_coordinator_finish(c, SB_ERR_PEER, text.data, out);
+    sb_bytes_release(&text);
+}
+
+static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    c->sent_ns = c->now_ns;
+    switch (c->state) {
+    case SB_COORDINATOR_LOADING:
+    case SB_COORDINATOR_SEEDING:
+        sb_coordinator_send_start(c, out);
+        return;
+    case SB_COORDINATOR_TRAINING:
+    case SB_COORDINATOR_EVALUATING:
+        sb_coordinator_send_commit(c, out);
+        sb_coordinator_send_work(c, out);
+        return;
+    case SB_COORDINATOR_SAVING:
+        sb_coordinator_send_commit(c, out);
+        sb_coordinator_send_save(c, out);
+        return;
+    case SB_COORDINATOR_FINISHING:
+        sb_coordinator_send_commit(c, out);
+        sb_coordinator_send_finish(c, out);
+        return;
+    case SB_COORDINATOR_JOINING:
+    case SB_COORDINATOR_OVER:
+        return;
+    }
+}
+
+/* A stop before the training, or in an evaluation, does not wait: nothing would be lost. */
+static void heed_stop(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    if (c->state == SB_COORDINATOR_EVALUATING) {
+        sb_evaluation_end(&c->evaluation);
+        sb_coordinator_go_on(c, out);
+    } else if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING ||
+               c->state == SB_COORDINATOR_SEEDING) {
+        sb_coordinator_finish(c, c->stop_code, "stopped before the first step", out);
+    }
+}
+
+void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_outbox *out)
+{
+    c->now_ns = now_ns;
+    if (c->state == SB_COORDINATOR_OVER)
+        return;
+    if (c->stop_code)
+        heed_stop(c, out);
+    if (c->state == SB_COORDINATOR_JOINING)
+        sb_coordinator_watch_joining(c, out);
+    else if (c->state < SB_COORDINATOR_FINISHING &&
+             sb_coordinator_seconds(c, c->progress_ns) > c->job->step_timeout_s)
+        give_up(c, out);
+    if (now_ns - c->sent_ns >= (uint64_t)c->job->push_timeout_ms * 1000000u)
+        send_again(c, out);
+}

@@ -1,0 +1,107 @@
+/*
+ * The module of server 0 that knows who is here, who computes what, and which step is committed.
+ *
+ *                 all said HELLO          all parts allocated, or read from a checkpoint
+ *     JOINING ---------------> LOADING ---------------------> SEEDING
+ *        |                        |                              | every part has weights
+ *        | join_timeout           | trouble                      v
+ *        |                        |            .-----------> go_on ----------.-------------.
+ *        |                        |            |               |             |             |
+ *        |                        |            |            TRAINING     EVALUATING     SAVING
+ *        |                        |            |               |             |             |
+ *        |                        |            '--- committed -'-- all slots -'--- written -'
+ *        |                        |                            |
+ *        |                        |              end, stop, trouble, step_timeout
+ *        v                        v                            v
+ *     FINISHING: FINISH to the workers until BYE, then to the servers  ---------------> OVER
+ *
+ * A function of messages and time: it sends by putting messages into an outbox, and resends what is
+ * not answered from its tick.  Owner: the server that it is part of.
+ */
+#ifndef SB_COORDINATOR_H
+#define SB_COORDINATOR_H
+
+#include "ckpt.h"
+#include "evaluation.h"
+#include "file.h"
+#include "history.h"
+#include "members.h"
+#include "server.h"
+
+enum sb_coordinator_state {
+    SB_COORDINATOR_JOINING,
+    SB_COORDINATOR_LOADING,
+    SB_COORDINATOR_SEEDING,
+    SB_COORDINATOR_TRAINING,
+    SB_COORDINATOR_EVALUATING,
+    SB_COORDINATOR_SAVING,
+    SB_COORDINATOR_FINISHING,
+    SB_COORDINATOR_OVER,
+};
+
+/* What the coordinator waits for from a server. */
+struct sb_coordinator_server {
+    bool loaded, seeded, bye;
+    uint64_t committed;    /* steps */
+    bool reported, finite; /* of the running step */
+    uint32_t bad_part;
+    double *norms; /* [norm_count] of its trainable parts, in part order */
+    size_t norm_count;
+    bool saved; /* the checkpoint being written */
+    struct sb_ckpt_file file;
+};
+
+struct sb_coordinator_worker {
+    bool welcomed, heard, bye; /* heard: it answered the piece of work at hand */
+    uint32_t nodes[64];        /* its share of every step */
+    size_t node_count;
+    uint64_t first_slot, end_slot; /* its share of the running evaluation */
+};
+
+struct sb_coordinator {
+    const struct sb_server_options *options;
+    const struct sb_job *job;
+    uint64_t job_hash;
+    enum sb_coordinator_state state;
+    struct sb_members members;
+    struct sb_coordinator_server *servers;
+    struct sb_coordinator_worker *workers;
+    struct sb_parts parts;
+    uint32_t term;
+    uint64_t step;     /* committed steps */
+    uint64_t sequence; /* of the piece of work at hand */
+    bool resumed;
+
+    struct sb_sums_tree sums; /* of the running step */
+    struct {                  /* the newest decision, for servers that did not hear it */
+        bool apply;
+        double scale, rate;
+    } commit;
+    struct sb_evaluation evaluation;
+    struct sb_history history;
+
+    char resume_folder[SB_PATH_BYTES];
+    char save_folder[SB_PATH_BYTES];
+    uint64_t saved_step; /* last one written or tried; UINT64_MAX: none */
+    bool save_failed;
+
+    int stop_code; /* 0: none asked for */
+    int finish_code;
+    char finish_sentence[1024];
+    struct sb_frame *finish_text; /* the history, for the workers */
+    bool workers_finished;        /* FINISH now goes to the servers */
+    uint32_t finish_rounds;
+
+    uint64_t now_ns, born_ns, said_ns, sent_ns, progress_ns, began_ns, train_ns;
+};
+
+void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_options *options,
+                         uint64_t now_ns);
+void sb_coordinator_release(struct sb_coordinator *c);
+/* The message is for the coordinator and it took it; false: not one of its kinds. */
+bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t peer,
+                           const Sb__Head *head, const struct sb_msg *msg, struct sb_outbox *out);
+void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_outbox *out);
+void sb_coordinator_stop(struct sb_coordinator *c, int code);
+
+#endif

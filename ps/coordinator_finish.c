@@ -1,0 +1,157 @@
+#include "coordinator_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS = 5 };
+
+static struct sb_frame *finish_text(const struct sb_coordinator *c)
+{
+    json_t *object = sb_history_to_json(&c->history);
+    const struct sb_sums *total = &c->history.total;
+    json_object_del(object, "total");
+    json_object_del(object, "since");
+    json_object_set_new(object, "global_step", json_integer((json_int_t)c->step));
+    json_object_set_new(object, "train_samples", json_real(total->of[SB_SUM_SAMPLES]));
+    json_object_set_new(object, "train_tokens", json_real(total->of[SB_SUM_TOKENS]));
+    json_object_set_new(object, "num_train_epochs", json_real(c->job->num_train_epochs));
+    json_object_set_new(object, "train_runtime",
+                        json_real(c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0));
+    json_t *loss = json_real(sb_sums_mean_loss(total));
+    if (loss)
+        json_object_set_new(object, "train_loss", loss);
+    if (c->members.plan) {
+        json_object_set_new(object, "epoch", json_real(sb_coordinator_epoch(c)));
+        json_object_set_new(object, "max_steps",
+                            json_integer((json_int_t)c->members.plan->total_steps));
+    }
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    struct sb_frame *frame = sb_frame_new(strlen(text));
+    memcpy(frame->data, text, frame->bytes);
+    free(text);
+    return frame;
+}
+
+static void send_finish(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Finish finish = SB__FINISH__INIT;
+    finish.code = (uint32_t)c->finish_code;
+    finish.sentence = c->finish_sentence;
+    head.step = c->step;
+    head.body_case = SB__HEAD__BODY_FINISH;
+    head.finish = &finish;
+    sb_coordinator_send(c, out, peer, &head, c->finish_text);
+}
+
+void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, int code, const char *sentence,
+                           struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Refuse refuse = SB__REFUSE__INIT;
+    refuse.code = (uint32_t)code;
+    refuse.sentence = (char *)(uintptr_t)sentence;
+    head.body_case = SB__HEAD__BODY_REFUSE;
+    head.refuse = &refuse;
+    sb_coordinator_send(c, out, peer, &head, NULL);
+}
+
+/* Workers that were never welcomed are refused, and a refused one says nothing back. */
+static void send_finish_to_workers(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    for (uint32_t i = 0; i < c->members.workers_here; i++) {
+        if (c->workers[i].bye)
+            continue;
+        if (c->workers[i].welcomed)
+            send_finish(c, c->members.workers[i].peer, out);
+        else
+            sb_coordinator_refuse(c, c->members.workers[i].peer, c->finish_code, c->finish_sentence,
+                                  out);
+    }
+}
+
+static void send_finish_to_servers(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (i != SB_PEER_COORDINATOR && c->members.servers[i].here && !c->servers[i].bye)
+            send_finish(c, i, out);
+}
+
+static bool workers_gone(const struct sb_coordinator *c)
+{
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
+        if (!c->workers[i].bye && c->workers[i].welcomed)
+            return false;
+    return true;
+}
+
+static bool servers_gone(const struct sb_coordinator *c)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (i != SB_PEER_COORDINATOR && c->members.servers[i].here && !c->servers[i].bye)
+            return false;
+    return true;
+}
+
+/* Servers answer wants until the last worker has left, so they are told after the workers. */
+void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    if (!c->workers_finished) {
+        /* After a good end the export of a big model may take its time; after trouble nobody is
+         * waited for long. */
+        bool patience_over =
+            c->finish_code == 0 ? sb_coordinator_seconds(c, c->progress_ns) > c->job->step_timeout_s
+                                : c->finish_rounds >= ROUNDS;
+        if (!workers_gone(c) && !patience_over)
+            return;
+        c->workers_finished = true;
+        c->finish_rounds = 0;
+        send_finish_to_servers(c, out);
+    }
+    if (!servers_gone(c) && c->finish_rounds < ROUNDS)
+        return;
+    sb_coordinator_move(c, SB_COORDINATOR_OVER);
+    sb_coordinator_tell(
+        c, (struct sb_event){.kind = SB_EVENT_FINISHED,
+                             .code = c->finish_code,
+                             .text = c->finish_sentence,
+                             .seconds = c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0});
+}
+
+void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sentence,
+                           struct sb_outbox *out)
+{
+    if (c->state == SB_COORDINATOR_FINISHING || c->state == SB_COORDINATOR_OVER)
+        return;
+    c->finish_code = code;
+    snprintf(c->finish_sentence, sizeof(c->finish_sentence), "%s", sentence);
+    c->finish_text = finish_text(c);
+    sb_evaluation_end(&c->evaluation);
+    sb_coordinator_move(c, SB_COORDINATOR_FINISHING);
+    send_finish_to_workers(c, out);
+    sb_coordinator_go_on_finishing(c, out);
+}
+
+void sb_coordinator_take_bye(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out)
+{
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    if (c->state != SB_COORDINATOR_FINISHING)
+        return;
+    if (worker != UINT32_MAX)
+        c->workers[worker].bye = true;
+    else if (peer < c->members.server_count && c->workers_finished)
+        c->servers[peer].bye = true;
+    sb_coordinator_go_on_finishing(c, out);
+}
+
+void sb_coordinator_send_finish(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    c->finish_rounds++;
+    if (c->workers_finished)
+        send_finish_to_servers(c, out);
+    else
+        send_finish_to_workers(c, out);
+    sb_coordinator_go_on_finishing(c, out);
+}

@@ -1,0 +1,56 @@
+/*
+ * What the files of the coordinator tell each other, and nobody else:
+ *
+ *   coordinator.c         its life, its messages, its clock
+ *   coordinator_start.c   JOINING, LOADING, SEEDING
+ *   coordinator_run.c     TRAINING, EVALUATING, SAVING, and go_on, which decides between them
+ *   coordinator_finish.c  FINISHING
+ */
+#ifndef SB_COORDINATOR_INSIDE_H
+#define SB_COORDINATOR_INSIDE_H
+
+#include "coordinator.h"
+
+/* coordinator.c */
+void sb_coordinator_send(struct sb_coordinator *c, struct sb_outbox *out, uint64_t peer,
+                         Sb__Head *head, struct sb_frame *frame);
+/* Fills in step, total and epoch. */
+void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event);
+/* The one place where the state changes. */
+void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state);
+double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns);
+double sb_coordinator_epoch(const struct sb_coordinator *c);
+
+/* coordinator_start.c */
+void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
+                               struct sb_outbox *out);
+void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb__Ready *ready,
+                               struct sb_outbox *out);
+void sb_coordinator_send_start(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_run.c */
+void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                                const struct sb_msg *msg, struct sb_outbox *out);
+void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head);
+void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                              struct sb_outbox *out);
+void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                               struct sb_outbox *out);
+/* To whoever has not answered yet. */
+void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_finish.c */
+void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, int code, const char *sentence,
+                           struct sb_outbox *out);
+void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sentence,
+                           struct sb_outbox *out);
+void sb_coordinator_take_bye(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out);
+/* Sends FINISH again. */
+void sb_coordinator_send_finish(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *out);
+
+#endif

@@ -1,0 +1,441 @@
+#include "coordinator_inside.h"
+
+#include "arena.h"
+#include "nodes.h"
+#include "resume.h"
+#include "schedule.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- work ---- */
+
+static void send_work(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
+{
+    struct sb_coordinator_worker *w = &c->workers[worker];
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Work work = SB__WORK__INIT;
+    work.sequence = c->sequence;
+    head.step = c->step;
+    if (c->state == SB_COORDINATOR_EVALUATING) {
+        work.kind = SB__WORK_KIND__WORK_EVAL;
+        work.eval_set = c->evaluation.index;
+        work.first_slot = w->first_slot;
+        work.end_slot = w->end_slot;
+    } else {
+        work.kind = SB__WORK_KIND__WORK_TRAIN;
+        work.nodes = w->nodes;
+        work.n_nodes = w->node_count;
+        work.next_nodes = w->nodes;
+        work.n_next_nodes = c->step + 1 < c->members.plan->total_steps ? w->node_count : 0;
+    }
+    head.body_case = SB__HEAD__BODY_WORK;
+    head.work = &work;
+    sb_coordinator_send(c, out, c->members.workers[worker].peer, &head, NULL);
+}
+
+/* Idle workers (more of them than slots) get no work: there is nothing that they could answer. */
+static bool has_work(const struct sb_coordinator *c, uint32_t worker)
+{
+    const struct sb_coordinator_worker *w = &c->workers[worker];
+    return c->state == SB_COORDINATOR_EVALUATING ? w->first_slot < w->end_slot : w->node_count > 0;
+}
+
+void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        if (!c->workers[i].heard && has_work(c, i))
+            send_work(c, i, out);
+}
+
+static void begin_work(struct sb_coordinator *c, enum sb_coordinator_state state,
+                       struct sb_outbox *out)
+{
+    sb_coordinator_move(c, state);
+    c->sequence++;
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        c->workers[i].heard = false;
+    sb_coordinator_send_work(c, out);
+}
+
+static void begin_step(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    sb_sums_tree_clear(&c->sums);
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        c->servers[i].reported = false;
+    begin_work(c, SB_COORDINATOR_TRAINING, out);
+}
+
+/* UINT32_MAX if the data has no such set, or an empty one. */
+static uint32_t find_set(const struct sb_coordinator *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->members.plan->n_eval_sets; i++)
+        if (!strcmp(c->members.plan->eval_sets[i]->name, name) &&
+            c->members.plan->eval_sets[i]->slot_count > 0)
+            return i;
+    return UINT32_MAX;
+}
+
+static void begin_evaluation(struct sb_coordinator *c, uint32_t set, struct sb_outbox *out)
+{
+    sb_evaluation_begin(&c->evaluation, c->members.plan->eval_sets[set], set);
+    uint64_t slots = c->evaluation.set->slot_count, workers = c->members.worker_count;
+    for (uint64_t i = 0; i < workers; i++) {
+        c->workers[i].first_slot = slots / workers * i + slots % workers * i / workers;
+        c->workers[i].end_slot = slots / workers * (i + 1) + slots % workers * (i + 1) / workers;
+    }
+    begin_work(c, SB_COORDINATOR_EVALUATING, out);
+}
+
+void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Save save = SB__SAVE__INIT;
+    save.folder = c->save_folder;
+    head.step = c->step;
+    head.body_case = SB__HEAD__BODY_SAVE;
+    head.save = &save;
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (!c->servers[i].saved)
+            sb_coordinator_send(c, out, i, &head, NULL);
+}
+
+static void begin_save(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    sb_ckpt_folder(c->save_folder, c->job->output_dir, c->step);
+    c->saved_step = c->step;
+    c->save_failed = false;
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        c->servers[i].saved = false;
+    sb_coordinator_move(c, SB_COORDINATOR_SAVING);
+    sb_coordinator_send_save(c, out);
+}
+
+static bool evaluation_due(const struct sb_coordinator *c)
+{
+    uint64_t every = c->job->eval_steps ? c->job->eval_steps : c->members.plan->steps_per_epoch;
+    if (c->history.evaluated_step == c->step || find_set(c, "validation") == UINT32_MAX)
+        return false;
+    if (c->step == 0)
+        return c->job->eval_on_start || c->members.plan->total_steps == 0;
+    return c->step == c->members.plan->total_steps || (every && c->step % every == 0);
+}
+
+static bool save_due(const struct sb_coordinator *c)
+{
+    if (c->step == 0 || c->saved_step == c->step || !c->options->disk || !c->job->output_dir ||
+        !*c->job->output_dir)
+        return false;
+    return c->stop_code || c->step >= c->members.plan->total_steps ||
+           (c->job->save_steps && c->step % c->job->save_steps == 0);
+}
+
+/* Between two pieces of work: what is next?  The one place that decides. */
+void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    bool at_end = c->step >= c->members.plan->total_steps;
+    if (!c->stop_code && evaluation_due(c)) {
+        begin_evaluation(c, find_set(c, "validation"), out);
+    } else if (!c->stop_code && at_end && c->history.tested_step != c->step &&
+               find_set(c, "test") != UINT32_MAX) {
+        begin_evaluation(c, find_set(c, "test"), out);
+    } else if (save_due(c)) {
+        begin_save(c, out);
+    } else if (c->stop_code && !at_end) {
+        if (c->save_failed && c->saved_step == c->step)
+            sb_coordinator_finish(c, SB_ERR_IO,
+                                  "stopped, and the last checkpoint could not be written", out);
+        else
+            sb_coordinator_finish(c, c->stop_code,
+                                  "stopped after a checkpoint; the same command resumes", out);
+    } else if (at_end) {
+        sb_coordinator_finish(c, c->stop_code,
+                              c->stop_code ? "stopped at the end of the training" : "", out);
+    } else {
+        begin_step(c, out);
+    }
+}
+
+/* ---- a step ---- */
+
+static void send_commit(struct sb_coordinator *c, uint64_t server, struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Commit commit = SB__COMMIT__INIT;
+    commit.apply = c->commit.apply;
+    commit.scale = c->commit.scale;
+    commit.rate = c->commit.rate;
+    head.step = c->step - 1;
+    head.body_case = SB__HEAD__BODY_COMMIT;
+    head.commit = &commit;
+    sb_coordinator_send(c, out, server, &head, NULL);
+}
+
+void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (c->servers[i].committed < c->step)
+            send_commit(c, i, out);
+}
+
+/* Squared norm of the gradient sum: parts in part order, whoever owns them. */
+static double add_norms(const struct sb_coordinator *c)
+{
+    size_t *next = sb_calloc(c->members.server_count, sizeof(*next));
+    double sum = 0;
+    for (size_t i = 0; i < c->parts.count; i++) {
+        const struct sb_part *part = &c->parts.parts[i];
+        if (part->trainable)
+            sum += c->servers[part->owner].norms[next[part->owner]++];
+    }
+    free(next);
+    return sum;
+}
+
+static bool step_finite(struct sb_coordinator *c, const struct sb_sums *sums, struct sb_outbox *out)
+{
+    char sentence[256] = "";
+    for (uint32_t i = 0; i < c->members.server_count && !*sentence; i++)
+        if (!c->servers[i].finite)
+            snprintf(sentence, sizeof(sentence),
+                     "the gradient of step %" PRIu64 " is not finite (part %" PRIu32
+                     " of server %" PRIu32 "); the weights of the last checkpoint are kept",
+                     c->step + 1, c->servers[i].bad_part, i);
+    if (!*sentence && !isfinite(sums->of[SB_SUM_LOSS]))
+        snprintf(sentence, sizeof(sentence),
+                 "the loss of step %" PRIu64
+                 " is not finite; the weights of the last checkpoint are kept",
+                 c->step + 1);
+    if (!*sentence)
+        return true;
+    sb_coordinator_tell(
+        c, (struct sb_event){.kind = SB_EVENT_NONFINITE, .text = sentence, .code = SB_ERR_DATA});
+    sb_coordinator_finish(c, SB_ERR_DATA, sentence, out);
+    return false;
+}
+
+static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    const struct sb_sums sums = *sb_sums_tree_root(&c->sums);
+    if (!step_finite(c, &sums, out))
+        return;
+    double targets = sums.of[SB_SUM_TARGETS], most = c->job->max_grad_norm;
+    double norm = targets > 0 ? sqrt(add_norms(c)) / targets : 0;
+    double clip = most > 0 ? fmin(1.0, most / (norm + 1e-6)) : 1.0;
+    double began_ns = (double)c->began_ns;
+    c->commit.apply = targets > 0;
+    c->commit.scale = targets > 0 ? clip / targets : 0;
+    c->commit.rate = sb_schedule_rate(c->job, c->step, c->members.plan->total_steps);
+    c->step++;
+    c->progress_ns = c->now_ns;
+    sb_coordinator_send_commit(c, out);
+    sb_history_add_step(&c->history, &sums);
+    if (c->step % c->job->logging_steps == 0 || c->step == c->members.plan->total_steps)
+        sb_history_report(&c->history, c->step, sb_coordinator_epoch(c), norm, c->commit.rate);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_STEP,
+                                             .loss = sb_sums_mean_loss(&sums),
+                                             .grad_norm = norm,
+                                             .rate = c->commit.rate,
+                                             .tokens = sums.of[SB_SUM_TOKENS],
+                                             .samples = sums.of[SB_SUM_SAMPLES],
+                                             .targets = targets,
+                                             .seconds = ((double)c->now_ns - began_ns) * 1e-9});
+    sb_coordinator_go_on(c, out);
+}
+
+static void commit_if_complete(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    if (c->state != SB_COORDINATOR_TRAINING || !sb_sums_tree_root(&c->sums))
+        return;
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (!c->servers[i].reported)
+            return;
+    commit_step(c, out);
+}
+
+void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                                const struct sb_msg *msg, struct sb_outbox *out)
+{
+    if (peer >= c->members.server_count || !c->servers[peer].loaded)
+        return;
+    struct sb_coordinator_server *server = &c->servers[peer];
+    if (head->step < c->step) {
+        if (head->step + 1 == c->step)
+            send_commit(c, peer, out);
+        return;
+    }
+    if (c->state != SB_COORDINATOR_TRAINING || head->step != c->step || server->reported ||
+        msg->frames[0]->bytes != server->norm_count * sizeof(double))
+        return;
+    memcpy(server->norms, msg->frames[0]->data, msg->frames[0]->bytes);
+    server->reported = true;
+    server->finite = head->report->finite;
+    server->bad_part = head->report->bad_part;
+    server->committed = c->step; /* it would not report before */
+    c->progress_ns = c->now_ns;
+    commit_if_complete(c, out);
+}
+
+void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head)
+{
+    if (peer >= c->members.server_count || head->step >= c->step)
+        return;
+    if (head->step + 1 > c->servers[peer].committed)
+        c->servers[peer].committed = head->step + 1;
+}
+
+static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    json_t *results = sb_evaluation_results(&c->evaluation);
+    char *text = json_dumps(results, JSON_COMPACT);
+    char *name = sb_strdup(c->evaluation.set->name);
+    bool is_test = !strcmp(name, "test");
+    sb_evaluation_end(&c->evaluation);
+    *(is_test ? &c->history.tested_step : &c->history.evaluated_step) = c->step;
+    sb_history_evaluated(&c->history, c->step, sb_coordinator_epoch(c), results);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_EVAL,
+                                             .text = name,
+                                             .json = text,
+                                             .seconds = sb_coordinator_seconds(c, c->began_ns)});
+    free(name);
+    free(text);
+    json_decref(results);
+    sb_coordinator_go_on(c, out);
+}
+
+static void ack_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *done,
+                     struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__DoneAck ack = SB__DONE_ACK__INIT;
+    ack.kind = done->done->kind;
+    ack.sequence = done->done->sequence;
+    ack.slot = done->done->slot;
+    head.step = done->step;
+    head.node = done->node;
+    head.body_case = SB__HEAD__BODY_DONE_ACK;
+    head.done_ack = &ack;
+    sb_coordinator_send(c, out, peer, &head, NULL);
+}
+
+/* The loss may be anything (a model that blew up); the counts may not. */
+static bool counts_valid(const Sb__Done *done)
+{
+    if (done->n_sums < SB_SUM_COUNT)
+        return false;
+    for (size_t i = 0; i < done->n_sums; i++)
+        if (i != SB_SUM_LOSS && !(done->sums[i] >= 0 && done->sums[i] <= 1e18))
+            return false;
+    return true;
+}
+
+void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                              struct sb_outbox *out)
+{
+    const Sb__Done *done = head->done;
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(done))
+        return;
+    bool current = done->sequence == c->sequence && head->step == c->step;
+    if (current)
+        c->workers[worker].heard = true;
+    if (current && done->kind == SB__WORK_KIND__WORK_TRAIN && c->state == SB_COORDINATOR_TRAINING) {
+        struct sb_sums sums;
+        if (done->n_sums != SB_SUM_COUNT || !sb_node_valid(head->node, c->sums.slots))
+            return;
+        memcpy(sums.of, done->sums, sizeof(sums.of));
+        if (sb_sums_tree_take(&c->sums, head->node, &sums))
+            c->progress_ns = c->now_ns;
+    } else if (current && done->kind == SB__WORK_KIND__WORK_EVAL &&
+               c->state == SB_COORDINATOR_EVALUATING) {
+        int taken = sb_evaluation_take(&c->evaluation, done->slot, done->sums, done->n_sums);
+        if (taken < 0)
+            return;
+        if (taken > 0)
+            c->progress_ns = c->now_ns;
+    }
+    ack_done(c, peer, head, out);
+    if (c->state == SB_COORDINATOR_EVALUATING && c->evaluation.missing == 0)
+        end_evaluation(c, out);
+    else
+        commit_if_complete(c, out);
+}
+
+/* ---- checkpoints ---- */
+
+static int publish(struct sb_coordinator *c, struct sb_err *err)
+{
+    struct sb_ckpt_manifest manifest = {
+        .step = c->step,
+        .term = c->term,
+        .layout = c->parts.hash,
+        .canonical = (char *)(uintptr_t)c->options->canonical,
+        .plan = sb_plan_to_json(c->members.plan),
+        .history = sb_history_to_json(&c->history),
+        .files = sb_calloc(c->members.server_count, sizeof(*manifest.files)),
+        .file_count = c->members.server_count,
+    };
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        manifest.files[i] = c->servers[i].file;
+    const struct sb_disk *disk = c->options->disk;
+    int rc = disk->publish(disk->context, c->save_folder, &manifest, err);
+    json_decref(manifest.plan);
+    json_decref(manifest.history);
+    free(manifest.files);
+    return rc;
+}
+
+/* A failed write costs this checkpoint and nothing else. */
+static void save_failed(struct sb_coordinator *c, const char *sentence, struct sb_outbox *out)
+{
+    const struct sb_disk *disk = c->options->disk;
+    disk->remove(disk->context, c->save_folder, NULL);
+    c->save_failed = true;
+    sb_coordinator_tell(
+        c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED, .text = sentence, .code = SB_ERR_IO});
+    sb_coordinator_go_on(c, out);
+}
+
+static void end_save(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    const struct sb_disk *disk = c->options->disk;
+    struct sb_err err = SB_ERR_INIT;
+    if (publish(c, &err) < 0) {
+        save_failed(c, err.text, out);
+        return;
+    }
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVED,
+                                             .text = c->save_folder,
+                                             .seconds = sb_coordinator_seconds(c, c->began_ns)});
+    if (disk->prune(disk->context, c->job->output_dir, c->job->save_total_limit, &err) < 0)
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED,
+                                                 .text = err.text,
+                                                 .code = (int)err.code});
+    sb_coordinator_go_on(c, out);
+}
+
+void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                               struct sb_outbox *out)
+{
+    const Sb__Saved *saved = head->saved;
+    if (c->state != SB_COORDINATOR_SAVING || head->step != c->step ||
+        peer >= c->members.server_count || c->servers[peer].saved)
+        return;
+    struct sb_coordinator_server *server = &c->servers[peer];
+    c->progress_ns = c->now_ns;
+    if (*saved->sentence) {
+        save_failed(c, saved->sentence, out);
+        return;
+    }
+    server->saved = true;
+    server->file = (struct sb_ckpt_file){.bytes = saved->bytes};
+    snprintf(server->file.name, sizeof(server->file.name), "%s", saved->file);
+    snprintf(server->file.hash, sizeof(server->file.hash), "%s", saved->hash);
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (!c->servers[i].saved)
+            return;
+    end_save(c, out);
+}

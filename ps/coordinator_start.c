@@ -1,0 +1,256 @@
+#include "coordinator_inside.h"
+
+#include "arena.h"
+#include "nodes.h"
+#include "resume.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAITING_EVERY_S = 5 };
+#define SPACE_OF_EVALUATION (UINT64_C(1) << 27) /* doubles */
+
+static void say_damaged(void *context, const char *sentence)
+{
+    sb_coordinator_tell(
+        context,
+        (struct sb_event){.kind = SB_EVENT_DAMAGED, .text = sentence, .code = SB_ERR_DATA});
+}
+
+/* 0, or -1 and err: the run cannot begin. */
+static int look_for_checkpoint(struct sb_coordinator *c, struct sb_err *err)
+{
+    struct sb_ckpt_manifest manifest = SB_CKPT_MANIFEST_INIT;
+    const struct sb_resume_run run = {
+        .job = c->job,
+        .canonical = c->options->canonical,
+        .plan = c->members.plan,
+        .layout = c->parts.hash,
+    };
+    int found =
+        sb_resume_find(c->options->disk, &run, c->resume_folder, &manifest, say_damaged, c, err);
+    if (found <= 0)
+        return found;
+    int rc = sb_history_from_json(&c->history, manifest.history, err);
+    if (rc == 0 && manifest.step > c->members.plan->total_steps)
+        rc = sb_err_set(err, SB_ERR_CONFIG,
+                        "'%s' has %" PRIu64 " steps, this run %" PRIu64
+                        " in all; use --fresh to start over",
+                        c->resume_folder, manifest.step, c->members.plan->total_steps);
+    if (rc == 0) {
+        c->resumed = true;
+        c->step = c->saved_step = manifest.step;
+        c->term = manifest.term + 1; /* whatever the former run still sends is of another term */
+    }
+    sb_ckpt_manifest_release(&manifest);
+    return rc;
+}
+
+/* What comes from the workers' plan decides how much memory is asked for. */
+static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
+{
+    for (size_t i = 0; i < c->members.plan->n_eval_sets; i++) {
+        const Sb__EvalSet *set = c->members.plan->eval_sets[i];
+        uint64_t width = SB_SUM_COUNT + (uint64_t)set->label_count * set->label_count;
+        if (set->slot_count > SPACE_OF_EVALUATION / width)
+            return sb_err_set(err, SB_ERR_DATA, "evaluation set '%s' has too many slots: %" PRIu64,
+                              set->name, set->slot_count);
+    }
+    return 0;
+}
+
+static void deal(struct sb_coordinator *c)
+{
+    uint32_t slots = c->members.plan->slots;
+    sb_sums_tree_init(&c->sums, slots);
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        c->workers[i].node_count =
+            sb_nodes_deal(c->workers[i].nodes, slots, i, c->members.worker_count);
+}
+
+static void count_norms(struct sb_coordinator *c)
+{
+    for (size_t i = 0; i < c->parts.count; i++)
+        if (c->parts.parts[i].trainable)
+            c->servers[c->parts.parts[i].owner].norm_count++;
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        c->servers[i].norms = sb_calloc(c->servers[i].norm_count + 1, sizeof(double));
+}
+
+static void begin_loading(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    struct sb_err err = SB_ERR_INIT;
+    sb_parts_init(&c->parts, c->members.spans, c->members.span_count, c->members.server_count);
+    deal(c);
+    count_norms(c);
+    if (check_plan(c, &err) < 0 || look_for_checkpoint(c, &err) < 0) {
+        sb_coordinator_finish(c, (int)err.code, err.text, out);
+        return;
+    }
+    sb_coordinator_move(c, SB_COORDINATOR_LOADING);
+    sb_coordinator_send_start(c, out);
+}
+
+static void send_start(struct sb_coordinator *c, uint32_t server, struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Start start = SB__START__INIT;
+    Sb__Span *spans = sb_calloc(c->members.span_count, sizeof(*spans));
+    Sb__Span **layout = sb_calloc(c->members.span_count, sizeof(*layout));
+    for (size_t i = 0; i < c->members.span_count; i++) {
+        const struct sb_span *span = &c->members.spans[i];
+        sb__span__init(&spans[i]);
+        spans[i].rows = span->rows;
+        spans[i].cols = span->cols;
+        spans[i].decay = span->decay;
+        spans[i].trainable = span->trainable;
+        spans[i].row_sparse = span->row_sparse;
+        layout[i] = &spans[i];
+    }
+    start.server_index = server;
+    start.server_count = c->members.server_count;
+    start.layout = layout;
+    start.n_layout = c->members.span_count;
+    start.slots = c->members.plan->slots;
+    start.resume = c->resumed;
+    start.checkpoint_dir = c->resume_folder;
+    head.step = c->step;
+    head.body_case = SB__HEAD__BODY_START;
+    head.start = &start;
+    sb_coordinator_send(c, out, server, &head, NULL);
+    free(layout);
+    free(spans);
+}
+
+void sb_coordinator_send_start(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (!c->servers[i].seeded)
+            send_start(c, i, out);
+}
+
+static void send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Welcome welcome = SB__WELCOME__INIT;
+    char **servers = sb_calloc(c->members.server_count, sizeof(*servers));
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        servers[i] = c->members.servers[i].address;
+    welcome.worker_index = worker;
+    welcome.worker_count = c->members.worker_count;
+    welcome.servers = servers;
+    welcome.n_servers = c->members.server_count;
+    welcome.lease = worker == 0;
+    welcome.seed = worker == 0 && !c->resumed;
+    welcome.resume_step = c->resumed ? c->step : 0;
+    head.step = c->step;
+    head.body_case = SB__HEAD__BODY_WELCOME;
+    head.welcome = &welcome;
+    c->workers[worker].welcomed = true;
+    sb_coordinator_send(c, out, c->members.workers[worker].peer, &head, NULL);
+    free(servers);
+}
+
+static bool all_servers(const struct sb_coordinator *c, bool seeded)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (!(seeded ? c->servers[i].seeded : c->servers[i].loaded))
+            return false;
+    return true;
+}
+
+static void begin_seeding(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    sb_coordinator_move(c, SB_COORDINATOR_SEEDING);
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        send_welcome(c, i, out);
+}
+
+static void begin_training(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        c->servers[i].committed = c->step;
+    c->train_ns = c->now_ns;
+    sb_coordinator_tell(
+        c, (struct sb_event){.kind = SB_EVENT_STARTED, .text = c->resumed ? "resumed" : ""});
+    sb_coordinator_go_on(c, out);
+}
+
+void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb__Ready *ready,
+                               struct sb_outbox *out)
+{
+    if ((c->state != SB_COORDINATOR_LOADING && c->state != SB_COORDINATOR_SEEDING) ||
+        peer >= c->members.server_count)
+        return;
+    struct sb_coordinator_server *server = &c->servers[peer];
+    if (*ready->sentence) {
+        char sentence[1024];
+        snprintf(sentence, sizeof(sentence), "server %" PRIu64 ": %s", peer, ready->sentence);
+        sb_coordinator_finish(c, ready->code ? (int)ready->code : SB_ERR_IO, sentence, out);
+        return;
+    }
+    if ((ready->loaded && !server->loaded) || (ready->seeded && !server->seeded))
+        c->progress_ns = c->now_ns;
+    server->loaded |= ready->loaded;
+    server->seeded |= ready->loaded && ready->seeded;
+    if (c->state == SB_COORDINATOR_LOADING && all_servers(c, false))
+        begin_seeding(c, out);
+    if (c->state == SB_COORDINATOR_SEEDING && all_servers(c, true))
+        begin_training(c, out);
+}
+
+void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
+                               struct sb_outbox *out)
+{
+    struct sb_err err = SB_ERR_INIT;
+    if (c->state == SB_COORDINATOR_FINISHING) {
+        if (sb_members_find_worker(&c->members, peer) == UINT32_MAX || !*c->finish_sentence)
+            sb_coordinator_refuse(c, peer, c->finish_code ? c->finish_code : SB_ERR_PEER,
+                                  c->finish_code ? c->finish_sentence : "the run is over", out);
+        return;
+    }
+    switch (sb_members_join(&c->members, peer, hello, &err)) {
+    case SB_MEMBERS_REFUSED:
+        sb_coordinator_tell(
+            c,
+            (struct sb_event){.kind = SB_EVENT_REFUSED, .text = err.text, .code = (int)err.code});
+        sb_coordinator_refuse(c, peer, (int)err.code, err.text, out);
+        return;
+    case SB_MEMBERS_KNOWN: {
+        uint32_t worker = sb_members_find_worker(&c->members, peer);
+        if (worker != UINT32_MAX && c->workers[worker].welcomed)
+            send_welcome(c, worker, out);
+        return;
+    }
+    case SB_MEMBERS_NEW:
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_JOINED, .text = hello->name});
+        if (c->state == SB_COORDINATOR_JOINING && sb_members_all_here(&c->members))
+            begin_loading(c, out);
+        return;
+    }
+}
+
+/* Names who is missing every few seconds, and gives up after join_timeout_s. */
+void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    bool over = sb_coordinator_seconds(c, c->born_ns) > c->job->join_timeout_s;
+    if (!over && sb_coordinator_seconds(c, c->said_ns) < WAITING_EVERY_S)
+        return;
+    struct sb_bytes text = SB_BYTES_INIT;
+    c->said_ns = c->now_ns;
+    sb_members_say_missing(&c->members, &text);
+    if (over) {
+        char sentence[512];
+        snprintf(sentence, sizeof(sentence),
+                 "not all peers came within %u s (join_timeout_s); missing: %s",
+                 c->job->join_timeout_s, text.data);
+        sb_coordinator_finish(c, SB_ERR_PEER, sentence, out);
+    } else {
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_WAITING,
+                                                 .text = text.data,
+                                                 .seconds = sb_coordinator_seconds(c, c->born_ns)});
+    }
+    sb_bytes_release(&text);
+}

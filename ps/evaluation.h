@@ -1,0 +1,33 @@
+/*
+ * An evaluation: the sums of its slots, added in slot order when all are here, and the scores made
+ * from them. A slot that comes twice counts once.
+ */
+#ifndef SB_EVALUATION_H
+#define SB_EVALUATION_H
+
+#include "msg.h"
+#include "sums.h"
+
+#include <jansson.h>
+
+struct sb_evaluation {
+    const Sb__EvalSet *set; /* NULL: none is running */
+    uint32_t index;         /* of the set in the plan */
+    size_t width;           /* sums of a slot: SB_SUM_COUNT, and K*K counts behind them */
+    double *sums;           /* [slot_count, width] */
+    bool *here;             /* [slot_count] */
+    uint64_t missing;
+};
+
+void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index);
+void sb_evaluation_end(struct sb_evaluation *evaluation);
+/* -1: not a slot of this set, or not as many sums; 0: known; 1: new. */
+int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const double *sums,
+                       size_t count);
+/*
+ * {eval_loss, eval_accuracy, ...}; eval_perplexity for masked words (label_count 0), the scores of
+ * scores.h for classes.  The set "test" has the prefix "test_".
+ */
+json_t *sb_evaluation_results(const struct sb_evaluation *evaluation);
+
+#endif

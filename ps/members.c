@@ -1,0 +1,248 @@
+#include "members.h"
+
+#include "arena.h"
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SENTENCE_BYTES = 512 };
+
+void sb_members_init(struct sb_members *members, const char *canonical, const char *fingerprint,
+                     const char *name, uint32_t server_count, uint32_t worker_count)
+{
+    *members = (struct sb_members){
+        .canonical = canonical,
+        .fingerprint = fingerprint,
+        .name = name,
+        .servers = sb_calloc(server_count, sizeof(*members->servers)),
+        .server_count = server_count,
+        .workers = sb_calloc(worker_count, sizeof(*members->workers)),
+        .worker_count = worker_count,
+    };
+}
+
+void sb_members_release(struct sb_members *members)
+{
+    for (uint32_t i = 0; i < members->server_count; i++) {
+        free(members->servers[i].address);
+        free(members->servers[i].name);
+    }
+    for (uint32_t i = 0; i < members->workers_here; i++)
+        free(members->workers[i].name);
+    free(members->servers);
+    free(members->workers);
+    free(members->spans);
+    if (members->plan)
+        sb__plan__free_unpacked(members->plan, NULL);
+    *members = (struct sb_members){0};
+}
+
+uint32_t sb_members_find_worker(const struct sb_members *members, uint64_t peer)
+{
+    for (uint32_t i = 0; i < members->workers_here; i++)
+        if (members->workers[i].peer == peer)
+            return i;
+    return UINT32_MAX;
+}
+
+bool sb_members_all_here(const struct sb_members *members)
+{
+    return members->servers_here == members->server_count &&
+           members->workers_here == members->worker_count;
+}
+
+void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *out)
+{
+    const char *comma = "";
+    for (uint32_t i = 0; i < members->server_count; i++)
+        if (!members->servers[i].here) {
+            sb_bytes_printf(out, "%sserver %" PRIu32, comma, i);
+            comma = ", ";
+        }
+    uint32_t missing = members->worker_count - members->workers_here;
+    if (missing)
+        sb_bytes_printf(out, "%s%" PRIu32 " of %" PRIu32 " worker%s", comma, missing,
+                        members->worker_count, members->worker_count == 1 ? "" : "s");
+}
+
+/* ---- comparing ---- */
+
+static bool say_numbers(char *sentence, size_t size, const char *what, uint64_t ours,
+                        const char *name, uint64_t theirs, const char *other_name)
+{
+    if (ours == theirs)
+        return false;
+    snprintf(sentence, size, "%s: %" PRIu64 " at %s, %" PRIu64 " at %s", what, ours, name, theirs,
+             other_name);
+    return true;
+}
+
+static bool say_texts(char *sentence, size_t size, const char *what, const char *ours,
+                      const char *name, const char *theirs, const char *other_name)
+{
+    if (!strcmp(ours, theirs))
+        return false;
+    snprintf(sentence, size, "%s: '%.100s' at %s, '%.100s' at %s", what, ours, name, theirs,
+             other_name);
+    return true;
+}
+
+bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *other,
+                        const char *other_name, char *sentence, size_t size)
+{
+#define NUMBERS(field, what)                                                                       \
+    say_numbers(sentence, size, what, plan->field, name, other->field, other_name)
+#define TEXTS(field, what)                                                                         \
+    say_texts(sentence, size, what, plan->field, name, other->field, other_name)
+    if (NUMBERS(train_samples, "training samples") || NUMBERS(train_tokens, "training tokens") ||
+        NUMBERS(steps_per_epoch, "steps of an epoch") || NUMBERS(total_steps, "steps in all") ||
+        NUMBERS(slots, "slots of a step") || NUMBERS(n_labels, "labels") ||
+        NUMBERS(n_eval_sets, "evaluation sets"))
+        return true;
+    for (size_t i = 0; i < plan->n_labels; i++)
+        if (TEXTS(labels[i], "a label"))
+            return true;
+    for (size_t i = 0; i < plan->n_eval_sets; i++)
+        if (TEXTS(eval_sets[i]->name, "an evaluation set") ||
+            NUMBERS(eval_sets[i]->slot_count, "slots of an evaluation set") ||
+            NUMBERS(eval_sets[i]->label_count, "labels of an evaluation set"))
+            return true;
+    return TEXTS(data_fingerprint, "content of the training data");
+#undef NUMBERS
+#undef TEXTS
+}
+
+static bool same_span(const struct sb_span *span, const Sb__Span *other)
+{
+    return span->rows == other->rows && span->cols == other->cols && span->decay == other->decay &&
+           span->trainable == other->trainable && span->row_sparse == other->row_sparse;
+}
+
+static bool layout_difference(const struct sb_members *members, const Sb__Hello *hello,
+                              char *sentence, size_t size)
+{
+    const char *first = members->workers[0].name;
+    if (say_numbers(sentence, size, "tensors of the model", members->span_count, first,
+                    hello->n_layout, hello->name))
+        return true;
+    for (size_t i = 0; i < members->span_count; i++) {
+        const struct sb_span *ours = &members->spans[i];
+        const Sb__Span *theirs = hello->layout[i];
+        if (same_span(ours, theirs))
+            continue;
+        snprintf(sentence, size,
+                 "tensor %zu of the model: [%" PRIu64 ", %" PRIu64 "]%s at %s, [%" PRIu64
+                 ", %" PRIu64 "]%s at %s",
+                 i, ours->rows, ours->cols, ours->trainable ? "" : " frozen", first, theirs->rows,
+                 theirs->cols, theirs->trainable ? "" : " frozen", hello->name);
+        return true;
+    }
+    return false;
+}
+
+static int check_settings(const struct sb_members *members, const Sb__Hello *hello,
+                          struct sb_err *err)
+{
+    char sentence[SENTENCE_BYTES];
+    if (sb_job_difference(members->canonical, hello->canonical, sentence, sizeof(sentence)))
+        return sb_err_set(err, SB_ERR_CONFIG, "%s has other settings than %s ('here'): %s",
+                          hello->name, members->name, sentence);
+    if (say_texts(sentence, sizeof(sentence), "arithmetic of the machine", members->fingerprint,
+                  members->name, hello->fingerprint, hello->name))
+        return sb_err_set(err, SB_ERR_CONFIG, "%s", sentence);
+    return 0;
+}
+
+/* ---- joining ---- */
+
+static enum sb_members_answer join_server(struct sb_members *members, uint64_t peer,
+                                          const Sb__Hello *hello, struct sb_err *err)
+{
+    if (peer != hello->index || hello->index >= members->server_count) {
+        sb_err_set(err, SB_ERR_CONFIG,
+                   "%s calls itself server %" PRIu32 ", and there are %" PRIu32 " of them",
+                   hello->name, hello->index, members->server_count);
+        return SB_MEMBERS_REFUSED;
+    }
+    struct sb_members_server *server = &members->servers[hello->index];
+    if (server->here) {
+        if (!strcmp(server->address, hello->address) && !strcmp(server->name, hello->name))
+            return SB_MEMBERS_KNOWN;
+        sb_err_set(err, SB_ERR_CONFIG, "%s and %s are both server %" PRIu32, server->name,
+                   hello->name, hello->index);
+        return SB_MEMBERS_REFUSED;
+    }
+    *server = (struct sb_members_server){
+        .here = true, .address = sb_strdup(hello->address), .name = sb_strdup(hello->name)};
+    members->servers_here++;
+    return SB_MEMBERS_NEW;
+}
+
+static Sb__Plan *copy_plan(const Sb__Plan *plan)
+{
+    size_t bytes = sb__plan__get_packed_size(plan);
+    uint8_t *packed = sb_alloc(bytes ? bytes : 1);
+    sb__plan__pack(plan, packed);
+    Sb__Plan *copy = sb__plan__unpack(NULL, bytes, packed);
+    sb_assert(copy);
+    free(packed);
+    return copy;
+}
+
+static void take_plan(struct sb_members *members, const Sb__Hello *hello)
+{
+    members->plan = copy_plan(hello->plan);
+    members->span_count = hello->n_layout;
+    members->spans = sb_calloc(hello->n_layout, sizeof(*members->spans));
+    for (size_t i = 0; i < hello->n_layout; i++)
+        members->spans[i] = (struct sb_span){
+            .rows = hello->layout[i]->rows,
+            .cols = hello->layout[i]->cols,
+            .decay = hello->layout[i]->decay,
+            .trainable = hello->layout[i]->trainable,
+            .row_sparse = hello->layout[i]->row_sparse,
+        };
+}
+
+static enum sb_members_answer join_worker(struct sb_members *members, uint64_t peer,
+                                          const Sb__Hello *hello, struct sb_err *err)
+{
+    char sentence[SENTENCE_BYTES];
+    if (sb_members_find_worker(members, peer) != UINT32_MAX)
+        return SB_MEMBERS_KNOWN;
+    if (!(peer & SB_PEER_WORKER_BIT) || hello->n_layout == 0) {
+        sb_err_set(err, SB_ERR_PEER, "%s is not a worker: it has no model", hello->name);
+        return SB_MEMBERS_REFUSED;
+    }
+    if (members->workers_here == members->worker_count) {
+        sb_err_set(err, SB_ERR_PEER, "%s comes too late: all %" PRIu32 " workers are here",
+                   hello->name, members->worker_count);
+        return SB_MEMBERS_REFUSED;
+    }
+    if (members->plan) {
+        const char *first = members->workers[0].name;
+        if (sb_plan_difference(members->plan, first, hello->plan, hello->name, sentence,
+                               sizeof(sentence)) ||
+            layout_difference(members, hello, sentence, sizeof(sentence))) {
+            sb_err_set(err, SB_ERR_CONFIG, "workers see different data or models: %s", sentence);
+            return SB_MEMBERS_REFUSED;
+        }
+    } else {
+        take_plan(members, hello);
+    }
+    members->workers[members->workers_here++] =
+        (struct sb_members_worker){.peer = peer, .name = sb_strdup(hello->name)};
+    return SB_MEMBERS_NEW;
+}
+
+enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer,
+                                       const Sb__Hello *hello, struct sb_err *err)
+{
+    if (check_settings(members, hello, err) < 0)
+        return SB_MEMBERS_REFUSED;
+    return hello->role == SB__ROLE__ROLE_SERVER ? join_server(members, peer, hello, err)
+                                                : join_worker(members, peer, hello, err);
+}

@@ -1,0 +1,60 @@
+/*
+ * Who takes part: the servers and workers that said HELLO, and what all of them must agree on.
+ *
+ * The first worker's plan and layout are the run's; the next ones must bring the same.  Nothing
+ * here depends on the order in which peers come but the numbers that workers get, and no result
+ * depends on those.
+ */
+#ifndef SB_MEMBERS_H
+#define SB_MEMBERS_H
+
+#include "bytes.h"
+#include "msg.h"
+#include "parts.h"
+
+#include <stdbool.h>
+
+struct sb_members_server {
+    bool here;
+    char *address, *name;
+};
+
+struct sb_members_worker {
+    uint64_t peer;
+    char *name;
+};
+
+struct sb_members {
+    const char *canonical, *fingerprint, *name; /* ours; not owned */
+    struct sb_members_server *servers;          /* [server_count] by index */
+    uint32_t server_count, servers_here;
+    struct sb_members_worker *workers; /* [worker_count] in order of arrival */
+    uint32_t worker_count, workers_here;
+    Sb__Plan *plan; /* NULL before the first worker */
+    struct sb_span *spans;
+    size_t span_count;
+};
+
+void sb_members_init(struct sb_members *members, const char *canonical, const char *fingerprint,
+                     const char *name, uint32_t server_count, uint32_t worker_count);
+void sb_members_release(struct sb_members *members);
+
+enum sb_members_answer {
+    SB_MEMBERS_NEW,
+    SB_MEMBERS_KNOWN,   /* a repeated HELLO */
+    SB_MEMBERS_REFUSED, /* err says why, naming both sides */
+};
+
+enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer,
+                                       const Sb__Hello *hello, struct sb_err *err);
+bool sb_members_all_here(const struct sb_members *members);
+/* "server 1, 2 of 3 workers" */
+void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *out);
+/* Index of a worker, or UINT32_MAX. */
+uint32_t sb_members_find_worker(const struct sb_members *members, uint64_t peer);
+
+/* First difference of two plans as a sentence that names both sides; false if they are equal. */
+bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *other,
+                        const char *other_name, char *sentence, size_t size);
+
+#endif
