@@ -14,7 +14,6 @@ enum {
     SLOTS_MAX = 65536,
     ADDRESSES_MAX = 4096,
     EVAL_SETS_MAX = 16,
-    SUMS_MAX = 8192,
 };
 #define SPAN_ROWS_MAX ((uint64_t)UINT32_MAX)
 #define SPAN_COLS_MAX ((uint64_t)SB_FRAME_BYTES_MAX / sizeof(float)) /* a row fits a frame */
@@ -283,8 +282,6 @@ static int check_body(const Sb__Head *head, struct sb_err *err)
         if (head->done->kind != SB__WORK_KIND__WORK_TRAIN &&
             head->done->kind != SB__WORK_KIND__WORK_EVAL)
             return refuse(err, head, "unknown kind of work");
-        if (head->done->n_sums > SUMS_MAX)
-            return refuse(err, head, "more than 8192 sums");
         return 0;
     case SB__HEAD__BODY_DONE_ACK:
         if (head->done_ack->kind != SB__WORK_KIND__WORK_TRAIN &&
@@ -317,6 +314,10 @@ static int check_frames(const Sb__Head *head, const struct sb_msg *msg, struct s
         least = most = 1;
         unit = sizeof(double);
         may_be_empty = true;
+        break;
+    case SB__HEAD__BODY_DONE: /* sums that the head has no room for */
+        most = 1;
+        unit = sizeof(double);
         break;
     case SB__HEAD__BODY_FINISH: /* text */
         most = 1;
@@ -354,6 +355,15 @@ static int check_checksums(const Sb__Head *head, const struct sb_msg *msg, struc
     return 0;
 }
 
+/* The sums of a DONE that came as a frame join those of the head. */
+static void join_sums(Sb__Done *done, const struct sb_frame *more)
+{
+    size_t count = more->bytes / sizeof(double);
+    done->sums = sb_realloc(done->sums, (done->n_sums + count) * sizeof(double));
+    memcpy(done->sums + done->n_sums, more->data, more->bytes);
+    done->n_sums += count;
+}
+
 Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err)
 {
     Sb__Head *head = NULL;
@@ -381,8 +391,12 @@ Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err)
         return NULL;
     }
     if (check_body(head, err) < 0 || check_frames(head, msg, err) < 0 ||
-        check_checksums(head, msg, err) < 0)
+        check_checksums(head, msg, err) < 0) {
         sb_msg_close(&head);
+        return NULL;
+    }
+    if (head->body_case == SB__HEAD__BODY_DONE && msg->frame_count)
+        join_sums(head->done, msg->frames[0]);
     return head;
 }
 

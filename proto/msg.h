@@ -21,6 +21,7 @@ enum {
     SB_HEAD_BYTES_MAX = 64 << 10,
     SB_FRAME_BYTES_MAX = 64 << 20,
     SB_FRAMES_MAX = 2,
+    SB_HEAD_SUMS_MAX = 1024, /* more sums of a DONE follow as frame 0 */
 };
 
 /* Bytes with a count of references; the last one to let go calls release(hint).  Any thread may let go. */
@@ -58,7 +59,7 @@ size_t sb_msg_bytes(const struct sb_msg *msg);
 
 /*
  * The head of a message from outside, checked: size, version, a known body, the number of frames that the body
- * takes, frame sizes, checksums where given.  NULL and err (SB_ERR_PEER) otherwise.  Freed by sb_msg_close.
+ * takes, frame sizes, checksums where given.  The sums of a DONE that came as a frame stand behind those of the head.  NULL and err (SB_ERR_PEER) otherwise.  Freed by sb_msg_close.
  */
 Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err);
 void sb_msg_close(Sb__Head **head);

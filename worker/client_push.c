@@ -57,16 +57,23 @@ static void say_done(struct sb_client *client, uint64_t now_ns, struct sb_done d
                      const struct sb_stats *stats, const double *counts, size_t count_count,
                      double seconds, struct sb_outbox *out)
 {
-    double *sums = sb_alloc((STATS_COUNT + count_count) * sizeof(*sums));
+    size_t sum_count = STATS_COUNT + count_count;
+    size_t in_head = sum_count <= SB_HEAD_SUMS_MAX ? sum_count : SB_HEAD_SUMS_MAX;
+    double *sums = sb_alloc(sum_count * sizeof(*sums));
     memcpy(sums, stats, sizeof(*stats));
     if (count_count)
         memcpy(sums + STATS_COUNT, counts, count_count * sizeof(*counts));
+    struct sb_frame *more = NULL; /* the confusion counts of many classes */
+    if (in_head < sum_count) {
+        more = sb_frame_new((sum_count - in_head) * sizeof(*sums));
+        memcpy(more->data, sums + in_head, more->bytes);
+    }
     Sb__Head head = SB__HEAD__INIT;
     Sb__Done body = SB__DONE__INIT;
     body.kind = done.kind;
     body.sequence = done.sequence;
     body.slot = done.slot;
-    body.n_sums = STATS_COUNT + count_count;
+    body.n_sums = in_head;
     body.sums = sums;
     body.seconds = seconds;
     head.step = done.step;
@@ -74,7 +81,8 @@ static void say_done(struct sb_client *client, uint64_t now_ns, struct sb_done d
     head.body_case = SB__HEAD__BODY_DONE;
     head.done = &body;
     sb_retry_start(&done.retry, now_ns, SB_PEER_COORDINATOR,
-                   sb_client_make(client, &head, NULL, NULL), out);
+                   sb_client_make(client, &head, more, NULL), out);
+    sb_frame_drop(&more);
     free(sums);
     if (client->done_count == client->done_capacity) {
         client->done_capacity = client->done_capacity ? 2 * client->done_capacity : 16;

@@ -612,6 +612,28 @@ static void evaluation_sends_sums_of_each_slot(void **state)
     play_release(&play);
 }
 
+static void the_confusion_of_many_classes_fits_a_message(void **state)
+{
+    (void)state;
+    enum { K = 300 };
+    struct play play;
+    play_init(&play, false, false);
+    join(&play, 2);
+    answer_all(&play, 2);
+    say_work(&play, true, 2, 5, 1, NULL);
+    struct sb_stats stats = {.samples = 4};
+    double *counts = calloc(K * K, sizeof(*counts));
+    for (size_t i = 0; i < K * K; i++)
+        counts[i] = (double)i;
+    sb_client_push_eval(play.client, play.now, 0, &stats, counts, K * K, 0, &play.out);
+    Sb__Head *head = sb_msg_open(play.out.items[0].msg, NULL);
+    assert_int_equal(head->done->n_sums, 6 + K * K);
+    assert_memory_equal(head->done->sums + 6, counts, K * K * sizeof(*counts));
+    sb_msg_close(&head);
+    free(counts);
+    play_release(&play);
+}
+
 static void finish_waits_for_the_export_and_is_answered_for_ever(void **state)
 {
     (void)state;
@@ -794,6 +816,7 @@ int main(void)
         cmocka_unit_test(weights_from_the_future_drop_the_work),
         cmocka_unit_test(rows_are_wanted_and_pushed_by_part),
         cmocka_unit_test(evaluation_sends_sums_of_each_slot),
+        cmocka_unit_test(the_confusion_of_many_classes_fits_a_message),
         cmocka_unit_test(finish_waits_for_the_export_and_is_answered_for_ever),
         cmocka_unit_test(pushes_after_finish_give_the_memory_back),
         cmocka_unit_test(a_refusal_ends_it_with_code_and_sentence),

@@ -336,6 +336,33 @@ static void a_body_takes_its_frames_and_no_others(void **state)
     sb_frame_drop(&none);
 }
 
+static void sums_that_the_head_has_no_room_for_join_those_of_the_head(void **state)
+{
+    (void)state;
+    double sums[3] = {1, 2, 3};
+    struct sb_frame *more = sb_frame_new(2 * sizeof(double)), *odd = sb_frame_new(12);
+    memcpy(more->data, (double[]){4, 5}, 2 * sizeof(double));
+    memset(odd->data, 0, 12);
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Done done = SB__DONE__INIT;
+    head.body_case = SB__HEAD__BODY_DONE;
+    head.done = &done;
+    for (size_t in_head = 0; in_head <= 3; in_head += 3) {
+        done.n_sums = in_head;
+        done.sums = sums;
+        struct sb_msg *msg = sb_msg_new(&head, more, NULL, true);
+        Sb__Head *open = sb_msg_open(msg, NULL);
+        assert_non_null(open);
+        assert_int_equal(open->done->n_sums, in_head + 2);
+        assert_true(open->done->sums[in_head] == 4 && open->done->sums[in_head + 1] == 5);
+        sb_msg_close(&open);
+        sb_msg_free(&msg);
+    }
+    expect_refusal(sb_msg_new(&head, odd, NULL, true), "12 bytes");
+    sb_frame_drop(&more);
+    sb_frame_drop(&odd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +371,7 @@ int main(void)
         cmocka_unit_test(damaged_floats_are_noticed),
         cmocka_unit_test(no_cut_and_no_flipped_bit_of_a_head_does_harm),
         cmocka_unit_test(heads_beyond_the_limits_are_refused),
+        cmocka_unit_test(sums_that_the_head_has_no_room_for_join_those_of_the_head),
         cmocka_unit_test(a_body_takes_its_frames_and_no_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
