@@ -1,6 +1,5 @@
 /* `shardbert tokenize`: one text a line in, one JSON object with ids, tokens and offsets a line
  * out. */
-#include "arena.h"
 #include "commands.h"
 #include "lines.h"
 #include "wordpiece.h"

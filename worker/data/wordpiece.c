@@ -53,6 +53,8 @@ struct pass {
     const struct sb_wordpiece *tokenizer;
     struct sb_encoding *out;
     struct scratch *s;
+    sb_word_taker take_word; /* gets the words instead of their pieces going out; NULL: encode */
+    void *context;
 };
 
 static struct scratch *scratch_for(struct sb_encoding *encoding, size_t max_chars)
@@ -108,6 +110,12 @@ static void end_word(struct pass *pass)
     if (!s->word_chars)
         return;
     bool known = s->word_chars <= t->max_word_chars;
+    if (pass->take_word) {
+        if (known)
+            pass->take_word(pass->context, s->word, s->word_bytes);
+        s->word_bytes = s->word_chars = 0;
+        return;
+    }
     uint32_t node = 0;
     for (size_t at = 0; known && at < s->word_bytes;) {
         size_t matched = 0;
@@ -302,13 +310,12 @@ static void end_segment(struct pass *pass)
     end_word(pass);
 }
 
-void sb_wordpiece_encode(const struct sb_wordpiece *tokenizer, const char *text, size_t bytes,
-                         struct sb_encoding *out)
+static void walk_text(struct pass *pass, const char *text, size_t bytes)
 {
-    struct pass pass = {tokenizer, out, scratch_for(out, tokenizer->max_word_chars)};
+    const struct sb_wordpiece *tokenizer = pass->tokenizer;
     const char *end = text + bytes;
     uint32_t index = 0; /* code points so far */
-    out->count = 0;
+    pass->out->count = 0;
     for (const char *at = text; at < end;) {
         unsigned char lead = (unsigned char)*at;
         if (tokenizer->added_first[lead]) {
@@ -316,22 +323,41 @@ void sb_wordpiece_encode(const struct sb_wordpiece *tokenizer, const char *text,
             int32_t found = sb_trie_longest(&tokenizer->added, 0, at, (size_t)(end - at), &matched);
             if (found >= 0) {
                 const struct sb_added_token *token = &tokenizer->added_tokens[found];
-                end_segment(&pass);
-                emit(out, token->id, index, index + token->char_count);
+                end_segment(pass);
+                emit(pass->out, token->id, index, index + token->char_count);
                 index += token->char_count;
                 at += matched;
                 continue;
             }
         }
         if (lead < 0x80) {
-            take_ascii(&pass, lead, index);
+            take_ascii(pass, lead, index);
             at++;
         } else {
-            take_char(&pass, sb_char_next(&at, end), index);
+            take_char(pass, sb_char_next(&at, end), index);
         }
         index++;
     }
-    end_segment(&pass);
+    end_segment(pass);
+}
+
+void sb_wordpiece_encode(const struct sb_wordpiece *tokenizer, const char *text, size_t bytes,
+                         struct sb_encoding *out)
+{
+    struct pass pass = {
+        .tokenizer = tokenizer, .out = out, .s = scratch_for(out, tokenizer->max_word_chars)};
+    walk_text(&pass, text, bytes);
+}
+
+void sb_wordpiece_words(const struct sb_wordpiece *tokenizer, const char *text, size_t bytes,
+                        struct sb_encoding *scratch, sb_word_taker take_word, void *context)
+{
+    struct pass pass = {.tokenizer = tokenizer,
+                        .out = scratch,
+                        .s = scratch_for(scratch, tokenizer->max_word_chars),
+                        .take_word = take_word,
+                        .context = context};
+    walk_text(&pass, text, bytes);
 }
 
 /* ---- what a tokenizer knows about its pieces ---- */

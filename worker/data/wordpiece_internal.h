@@ -48,6 +48,12 @@ enum sb_piece_flag {
 
 enum { SB_MAX_WORD_CHARS = 4096 };
 
+/* The normalised words of a text as the splitter finds them, without added tokens and over-long
+ * words. */
+typedef void (*sb_word_taker)(void *context, const char *word, size_t bytes);
+void sb_wordpiece_words(const struct sb_wordpiece *tokenizer, const char *text, size_t bytes,
+                        struct sb_encoding *scratch, sb_word_taker take_word, void *context);
+
 /*
  * Building, in this order: new, add every piece, add tokens, finish.  Errors are SB_ERR_DATA
  * without the file's name, which the caller adds.
