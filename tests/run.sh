@@ -56,13 +56,13 @@ build() {
 # Adds up what cmocka printed: cases that passed, failed and were skipped, these two by name.
 count_cases() {
     local log=$1 name
-    passed=$((passed + $(grep -cE '^([0-9]+: )?\[       OK \]' "$log")))
+    passed=$((passed + $(grep -cE '^[0-9]+: \[       OK \]' "$log")))
     while read -r name; do fail_one "$name"; done < <(
-        grep -oE '\[  FAILED  \] [A-Za-z_][A-Za-z0-9_]*$' "$log" | sed 's/.*\] //' | sort -u)
+        grep -E '^[0-9]+: \[  FAILED  \] [A-Za-z_][A-Za-z0-9_]*$' "$log" | sort -u | sed 's/.*\] //')
     while read -r name; do
         skipped=$((skipped + 1))
         notes+=("skipped: $name")
-    done < <(grep -oE '\[  SKIPPED \] [A-Za-z_][A-Za-z0-9_]*$' "$log" | sed 's/.*\] //' | sort -u)
+    done < <(grep -E '^[0-9]+: \[  SKIPPED \] [A-Za-z_][A-Za-z0-9_]*$' "$log" | sort -u | sed 's/.*\] //')
 }
 
 # Programs that ended badly although none of their cases failed: a crash, a timeout, a leak.
