@@ -78,6 +78,16 @@ static int flush(struct worker *w, struct sb_err *err)
     return sb_net_send_all(w->net, &w->out, err);
 }
 
+/* As soon as the welcome names the servers: the client's first wants go to them. */
+static int connect_once(struct worker *w, struct sb_err *err)
+{
+    const Sb__Welcome *welcome = sb_client_welcome(w->client);
+    if (!welcome || w->connected)
+        return 0;
+    w->connected = true;
+    return w->options->connect ? w->options->connect(w->net, welcome, err) : 0;
+}
+
 /* Takes in what has arrived, waiting at most timeout_ms for a first message, and sends what is due.
  */
 static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
@@ -87,7 +97,7 @@ static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
     int got;
     while ((got = sb_net_recv(w->net, timeout_ms, &peer, &msg, err)) > 0) {
         sb_client_handle(w->client, sb_clock_ns(), peer, &msg, &w->out);
-        if (flush(w, err) < 0)
+        if (connect_once(w, err) < 0 || flush(w, err) < 0)
             return -1;
         timeout_ms = 0;
     }
@@ -227,13 +237,25 @@ static int want_rows(struct worker *w, const struct sb_work *work, struct sb_err
     return flush(w, err);
 }
 
+static int check_silence(struct worker *w, struct sb_err *err)
+{
+    const struct sb_job *job = w->options->job;
+    bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
+    double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
+    double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
+    if (silent <= limit)
+        return 0;
+    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
+                      silent, joining ? "join_timeout_s" : "step_timeout_s");
+}
+
 static int finish(struct worker *w, struct sb_err *err)
 {
     const Sb__Welcome *welcome = sb_client_welcome(w->client);
     const char *sentence;
     if (sb_client_code(w->client, &sentence) == 0 && welcome && welcome->lease) {
         while (!sb_client_fetch_all(w->client, sb_clock_ns(), &w->out)) {
-            if (flush(w, err) < 0 || pump(w, PUMP_MS, err) < 0)
+            if (flush(w, err) < 0 || pump(w, PUMP_MS, err) < 0 || check_silence(w, err) < 0)
                 return -1;
             if (sb_client_state(w->client) == SB_CLIENT_OVER)
                 return 0;
@@ -247,28 +269,10 @@ static int finish(struct worker *w, struct sb_err *err)
     return flush(w, err);
 }
 
-static int check_silence(struct worker *w, struct sb_err *err)
-{
-    const struct sb_job *job = w->options->job;
-    bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
-    double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
-    double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
-    if (silent <= limit)
-        return 0;
-    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
-                      silent, joining ? "join_timeout_s" : "step_timeout_s");
-}
-
 /* One turn of the loop: what the client's state asks for. */
 static int turn(struct worker *w, struct sb_err *err)
 {
     const struct sb_work *work;
-    const Sb__Welcome *welcome = sb_client_welcome(w->client);
-    if (welcome && !w->connected) {
-        if (w->options->connect && w->options->connect(w->net, welcome, err) < 0)
-            return -1;
-        w->connected = true;
-    }
     if (sb_client_needs_rows(w->client, &work) && want_rows(w, work, err) < 0)
         return -1;
     switch (sb_client_state(w->client)) {
