@@ -128,7 +128,8 @@ make_data
 wc -l "$folder"/data/*
 
 say "vocabulary"
-"$build/shardbert" vocab --size 6000 --output "$folder/vocab" "$folder/data/corpus-train.txt"
+"$build/shardbert" vocab --size 6000 --max-length 128 --output "$folder/vocab" \
+    "$folder/data/corpus-train.txt"
 vocab_size=$(wc -l <"$folder/vocab/vocab.txt")
 write_jobs
 
