@@ -34,7 +34,7 @@ quickstart_packages=(
 test_packages=(
     libcmocka-dev           # the test programs
     shellcheck              # checks the scripts
-    jq                      # reads the commands' JSON
+    jq python3              # read JSON, safetensors and peaks of memory
     gzip xz-utils zstd      # makes compressed inputs
 )
 
