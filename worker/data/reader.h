@@ -5,6 +5,8 @@
  * line), .tsv (no quoting), .csv (RFC 4180), .jsonl/.json.  The format follows from the name without its compression suffix;
  * unknown endings are text for mlm; for labelled tasks a first line with a tab means tsv.
  *
+ * Which columns are meant where the options do not say: columns.h.  JSON lines: text, or sentence1 and sentence2; label.
+ *
  * Errors name file, line (from 1) and column where there is one; broken UTF-8 is SB_ERR_DATA unless lenient
  * (then U+FFFD, counted).  A line above 16 MiB is an error.
  */
