@@ -25,17 +25,18 @@ struct sb_wordpiece_options {
 struct sb_wordpiece;
 
 /*
- * From a vocabulary file, one piece a line.  [PAD] [UNK] [CLS] [SEP] [MASK] must be among them; they are found in a
- * text as they stand, also glued to other characters.  SB_ERR_DATA names file and line.
+ * From a vocabulary file, one piece a line.  [PAD] [UNK] [CLS] [SEP] [MASK] must be among them;
+ * they are found in a text as they stand, also glued to other characters.  SB_ERR_DATA names file
+ * and line.
  */
 int sb_wordpiece_open_vocab(struct sb_wordpiece **tokenizer, const char *path,
                             const struct sb_wordpiece_options *options, struct sb_err *err);
 /*
- * From a model folder: tokenizer.json, or vocab.txt with tokenizer_config.json (do_lower_case, strip_accents,
- * tokenize_chinese_chars).  Where do_lower_case is not said, capitals are kept if a piece has an ASCII capital
- * (bracketed pieces do not count), and else lowered.  Truncation and padding blocks are ignored.  Refused, as
- * they would tokenize differently: other normalisers, and added tokens that are normalized, single_word, lstrip
- * or rstrip.
+ * From a model folder: tokenizer.json, or vocab.txt with tokenizer_config.json (do_lower_case,
+ * strip_accents, tokenize_chinese_chars).  Where do_lower_case is not said, capitals are kept if a
+ * piece has an ASCII capital (bracketed pieces do not count), and else lowered.  Truncation and
+ * padding blocks are ignored.  Refused, as they would tokenize differently: other normalisers, and
+ * added tokens that are normalized, single_word, lstrip or rstrip.
  */
 int sb_wordpiece_open_folder(struct sb_wordpiece **tokenizer, const char *folder,
                              struct sb_err *err);
