@@ -1,0 +1,547 @@
+#include "sim.h"
+
+#include "arena.h"
+#include "client.h"
+#include "sim_toy.h"
+#include "support.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PEERS_MAX = 32, TURN_MS = 4, NAMES = 1 << 12 };
+#define MS     UINT64_C(1000000)
+#define END_NS (UINT64_C(600) * 1000 * MS) /* of virtual time: no run takes so long */
+
+struct flight {
+    uint64_t due_ns, number;
+    uint64_t from, to;
+    struct sb_msg *msg;
+};
+
+struct sim_worker {
+    struct sb_client *client;
+    float *weights;
+    uint64_t peer;
+    bool copied;
+    size_t next; /* node or slot of the work at hand */
+    uint64_t sequence;
+};
+
+struct sim {
+    const struct sim_options *options;
+    struct toy toy;
+    struct sb_job job;
+    struct sb_bytes canonical;
+    Sb__Plan plan;
+    Sb__EvalSet sets[2], *set_list[2];
+    struct sb_server **servers;
+    struct sim_worker *workers;
+    struct sb_pool *pool;
+    struct sim_result *result;
+    uint64_t now_ns, random, number;
+    struct flight *flights;
+    size_t flight_count, flight_capacity;
+    uint64_t *taken; /* names of pushes that were answered NEW */
+    size_t taken_count, taken_capacity;
+    unsigned loans;
+};
+
+/* ---- chance ---- */
+
+static uint64_t draw(struct sim *sim)
+{
+    sim->random ^= sim->random << 13;
+    sim->random ^= sim->random >> 7;
+    sim->random ^= sim->random << 17;
+    return sim->random;
+}
+
+static bool chance(struct sim *sim, unsigned of_1000)
+{
+    return draw(sim) % 1000 < of_1000;
+}
+
+/* ---- network ---- */
+
+static struct sb_frame *copy_frame(const struct sb_frame *frame)
+{
+    struct sb_frame *copy = sb_frame_new(frame->bytes);
+    memcpy(copy->data, frame->data, frame->bytes);
+    return copy;
+}
+
+static void copy_frames(struct sb_msg *msg)
+{
+    for (size_t i = 0; i < msg->frame_count; i++) {
+        struct sb_frame *copy = copy_frame(msg->frames[i]);
+        sb_frame_drop(&msg->frames[i]);
+        msg->frames[i] = copy;
+    }
+}
+
+static void put(struct sim *sim, uint64_t from, uint64_t to, struct sb_msg *msg)
+{
+    if (sim->flight_count == sim->flight_capacity) {
+        sim->flight_capacity = sim->flight_capacity ? 2 * sim->flight_capacity : 256;
+        sim->flights = sb_realloc(sim->flights, sim->flight_capacity * sizeof(*sim->flights));
+    }
+    uint64_t delay = sim->options->network.delay_ms_max
+                         ? draw(sim) % (sim->options->network.delay_ms_max * MS)
+                         : 0;
+    sim->flights[sim->flight_count++] =
+        (struct flight){sim->now_ns + delay, sim->number++, from, to, msg};
+}
+
+static void transmit(struct sim *sim, uint64_t from, struct sb_outbox *out)
+{
+    const struct sim_network *network = &sim->options->network;
+    for (size_t i = 0; i < out->count; i++) {
+        struct sb_msg *msg = out->items[i].msg;
+        out->items[i].msg = NULL;
+        if (network->wire)
+            copy_frames(msg);
+        while (chance(sim, network->repeat)) {
+            struct sb_msg *again = sb_msg_copy(msg);
+            if (network->wire)
+                copy_frames(again);
+            put(sim, from, out->items[i].peer, again);
+        }
+        if (chance(sim, network->drop)) {
+            sb_msg_free(&msg);
+            continue;
+        }
+        if (network->wire && msg->frame_count && chance(sim, network->damage))
+            ((uint8_t *)msg->frames[0]->data)[draw(sim) % msg->frames[0]->bytes] ^= 4;
+        put(sim, from, out->items[i].peer, msg);
+    }
+    out->count = 0;
+    sb_outbox_release(out);
+}
+
+static uint64_t name_of(uint64_t server, const Sb__Head *head)
+{
+    return server << 56 ^ head->step << 40 ^ (uint64_t)head->node << 20 ^ head->part;
+}
+
+static bool is_taken(const struct sim *sim, uint64_t name)
+{
+    for (size_t i = 0; i < sim->taken_count; i++)
+        if (sim->taken[i] == name)
+            return true;
+    return false;
+}
+
+/* Other numbers in a push: whoever counts them gets other weights. */
+static struct sb_msg *poisoned(const struct sb_msg *msg, Sb__Head *head)
+{
+    struct sb_frame *frame = copy_frame(msg->frames[0]);
+    float *floats = frame->data;
+    for (size_t i = 0; i < frame->bytes / sizeof(*floats); i++)
+        floats[i] += 1000;
+    struct sb_msg *other = sb_msg_new(head, frame, msg->frame_count > 1 ? msg->frames[1] : NULL,
+                                      head->n_checksums > 0);
+    sb_frame_drop(&frame);
+    return other;
+}
+
+static struct sb_msg *poison(struct sim *sim, uint64_t server, struct sb_msg *msg)
+{
+    Sb__Head *head = sb_msg_open(msg, NULL);
+    if (!head)
+        return msg;
+    if (head->body_case == SB__HEAD__BODY_PUSH && !head->push->initial && msg->frame_count) {
+        bool again = is_taken(sim, name_of(server, head));
+        bool first = !again && sim->options->network.poison_first && head->step == 1;
+        if ((again && sim->options->network.poison_repeats) || first) {
+            uint64_t *checksums = head->checksums; /* not the packer's to keep */
+            struct sb_msg *other = poisoned(msg, head);
+            free(checksums);
+            sb_msg_free(&msg);
+            msg = other;
+        }
+    }
+    sb_msg_close(&head);
+    return msg;
+}
+
+/* Remembers which pushes were taken, and counts those that were not. */
+static void listen(struct sim *sim, uint64_t server, const struct sb_outbox *out)
+{
+    for (size_t i = 0; i < out->count; i++) {
+        Sb__Head *head = sb_msg_open(out->items[i].msg, NULL);
+        assert_non_null(head);
+        if (head->body_case == SB__HEAD__BODY_ACK && !head->ack->initial) {
+            assert_int_not_equal(head->ack->answer, SB__ANSWER__ANSWER_BAD);
+            if (head->ack->answer != SB__ANSWER__ANSWER_NEW) {
+                sim->result->duplicates++;
+            } else {
+                assert_false(is_taken(sim, name_of(server, head)));
+                if (sim->taken_count == sim->taken_capacity) {
+                    sim->taken_capacity = sim->taken_capacity ? 2 * sim->taken_capacity : 256;
+                    sim->taken = sb_realloc(sim->taken, sim->taken_capacity * sizeof(*sim->taken));
+                }
+                sim->taken[sim->taken_count++] = name_of(server, head);
+            }
+        }
+        sb_msg_close(&head);
+    }
+}
+
+static struct sim_worker *find_worker(struct sim *sim, uint64_t peer)
+{
+    for (uint32_t i = 0; i < sim->options->workers; i++)
+        if (sim->workers[i].peer == peer)
+            return &sim->workers[i];
+    return NULL;
+}
+
+static void deliver(struct sim *sim, struct flight *flight)
+{
+    struct sb_outbox out = {0};
+    struct sim_worker *worker = find_worker(sim, flight->to);
+    if (worker) {
+        sb_client_handle(worker->client, sim->now_ns, flight->from, &flight->msg, &out);
+    } else {
+        assert_true(flight->to < sim->options->servers);
+        if (sim->options->network.poison_first || sim->options->network.poison_repeats)
+            flight->msg = poison(sim, flight->to, flight->msg);
+        sb_server_handle(sim->servers[flight->to], sim->now_ns, flight->from, &flight->msg, &out);
+        listen(sim, flight->to, &out);
+    }
+    sb_msg_free(&flight->msg);
+    transmit(sim, flight->to, &out);
+}
+
+/* The earliest that is due; SIZE_MAX if there is none. */
+static size_t next_due(const struct sim *sim)
+{
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < sim->flight_count; i++) {
+        const struct flight *a = &sim->flights[i],
+                            *b = best == SIZE_MAX ? NULL : &sim->flights[best];
+        if (a->due_ns <= sim->now_ns &&
+            (!b || a->due_ns < b->due_ns || (a->due_ns == b->due_ns && a->number < b->number)))
+            best = i;
+    }
+    return best;
+}
+
+static void deliver_due(struct sim *sim)
+{
+    for (size_t i; (i = next_due(sim)) != SIZE_MAX;) {
+        struct flight flight = sim->flights[i];
+        sim->flights[i] = sim->flights[--sim->flight_count];
+        deliver(sim, &flight);
+    }
+}
+
+/* ---- workers ---- */
+
+struct loan {
+    struct sim *sim;
+    float *dense, *values;
+    uint32_t *rows;
+};
+
+static void give_back(void *hint)
+{
+    struct loan *loan = hint;
+    /* Whoever still reads it would read this. */
+    if (loan->dense)
+        memset(loan->dense, 0xff, loan->sim->toy.float_count * sizeof(float));
+    loan->sim->loans--;
+    free(loan->dense);
+    free(loan->values);
+    free(loan->rows);
+    free(loan);
+}
+
+static size_t list_rows(const struct toy *toy, const uint8_t *touched, uint32_t *rows)
+{
+    size_t count = 0;
+    for (size_t row = 0; row < toy->rows; row++)
+        if (touched[row])
+            rows[count++] = (uint32_t)row;
+    return count;
+}
+
+static void push_node(struct sim *sim, struct sim_worker *w, uint64_t step, uint32_t node,
+                      struct sb_outbox *out)
+{
+    const struct toy *toy = &sim->toy;
+    struct loan *loan = sb_calloc(1, sizeof(*loan));
+    struct sb_stats stats;
+    uint8_t *touched = sb_alloc(toy->rows);
+    *loan = (struct loan){
+        .sim = sim,
+        .dense = sb_alloc(toy->float_count * sizeof(float)),
+        .values = sb_alloc((toy->rows * toy->cols + 1) * sizeof(float)),
+        .rows = sb_alloc((toy->rows + 1) * sizeof(uint32_t)),
+    };
+    sim->loans++;
+    bool here = toy_node(toy, step, node, w->weights, loan->dense, touched, &stats);
+    size_t row_count = toy->options->dense ? 0 : list_rows(toy, touched, loan->rows);
+    for (size_t i = 0; i < row_count; i++)
+        memcpy(loan->values + i * toy->cols, loan->dense + toy->at + loan->rows[i] * toy->cols,
+               toy->cols * sizeof(float));
+    /* Of the row-sparse tensor only the values may be read. */
+    for (size_t i = 0; i < toy->rows * toy->cols && !toy->options->dense; i++)
+        loan->dense[toy->at + i] = 1e30f;
+    sb_client_push_node(w->client, sim->now_ns, node, here ? loan->dense : NULL, loan->rows,
+                        loan->values, here ? row_count : 0, &stats, 0.01, give_back, loan, out);
+    free(touched);
+}
+
+static void say_rows(struct sim *sim, struct sim_worker *w, const struct sb_work *work,
+                     struct sb_outbox *out)
+{
+    uint8_t *touched = sb_calloc(sim->toy.rows, 1);
+    uint32_t *rows = sb_alloc(sim->toy.rows * sizeof(*rows));
+    for (size_t i = 0; i < work->node_count && !work->eval; i++)
+        toy_rows(&sim->toy, work->step, work->nodes[i], touched);
+    for (uint64_t slot = work->first_slot; slot < work->end_slot && work->eval; slot++)
+        toy_evaluation_rows(&sim->toy, slot, touched);
+    size_t count = list_rows(&sim->toy, touched, rows);
+    sb_client_want_rows(w->client, sim->now_ns, rows, count, out);
+    free(rows);
+    free(touched);
+}
+
+/* One node or slot at a time, so that the answers to the first meet the sending of the next. */
+static void work_a_little(struct sim *sim, struct sim_worker *w, struct sb_outbox *out)
+{
+    const struct sb_work *work = sb_client_work(w->client);
+    if (work->sequence != w->sequence) {
+        w->sequence = work->sequence;
+        w->next = 0;
+    }
+    if (sim->options->silent_at && work->step + 1 >= sim->options->silent_at &&
+        w == &sim->workers[0])
+        return;
+    if (!work->eval) {
+        push_node(sim, w, work->step, work->nodes[w->next++], out);
+        return;
+    }
+    struct sb_stats stats;
+    double counts[TOY_LABELS * TOY_LABELS];
+    uint64_t slot = work->first_slot + w->next++;
+    toy_evaluate(&sim->toy, slot, w->weights, &stats, counts);
+    sb_client_push_eval(w->client, sim->now_ns, slot, &stats, counts, TOY_LABELS * TOY_LABELS, 0.01,
+                        out);
+}
+
+static void finish_worker(struct sim *sim, struct sim_worker *w, struct sb_outbox *out)
+{
+    const Sb__Welcome *welcome = sb_client_welcome(w->client);
+    const char *history = sb_client_history(w->client);
+    if (welcome && welcome->lease && !w->copied) {
+        if (!sb_client_fetch_all(w->client, sim->now_ns, out))
+            return;
+        w->copied = true;
+        memcpy(sim->result->weights, w->weights, sim->toy.float_count * sizeof(float));
+        if (history && !sim->result->history)
+            sim->result->history = sb_strdup(history);
+    }
+    sb_client_bye(w->client, sim->now_ns, out);
+}
+
+static void drive_worker(struct sim *sim, struct sim_worker *w)
+{
+    struct sb_outbox out = {0};
+    const struct sb_work *work;
+    sb_client_tick(w->client, sim->now_ns, &out);
+    if (sb_client_needs_rows(w->client, &work))
+        say_rows(sim, w, work, &out);
+    switch (sb_client_state(w->client)) {
+    case SB_CLIENT_SEED:
+        toy_first_weights(&sim->toy, w->weights);
+        sb_client_seed(w->client, sim->now_ns, &out);
+        break;
+    case SB_CLIENT_WORK:
+        work_a_little(sim, w, &out);
+        break;
+    case SB_CLIENT_FINISH:
+        finish_worker(sim, w, &out);
+        break;
+    default:
+        break;
+    }
+    transmit(sim, w->peer, &out);
+}
+
+/* ---- life ---- */
+
+static void on_event(void *context, const struct sb_event *event)
+{
+    struct sim *sim = context;
+    struct sim_result *result = sim->result;
+    switch (event->kind) {
+    case SB_EVENT_STEP:
+        result->steps =
+            sb_realloc(result->steps, (result->step_count + 1) * sizeof(*result->steps));
+        result->steps[result->step_count++] =
+            (struct sim_step){event->loss, event->grad_norm, event->rate, event->targets};
+        if (sim->options->stop_at && event->step >= sim->options->stop_at)
+            sb_server_stop(sim->servers[0], SB_ERR_TERMINATE);
+        break;
+    case SB_EVENT_EVAL:
+        result->evaluations++;
+        break;
+    case SB_EVENT_SAVED:
+        result->saves++;
+        break;
+    case SB_EVENT_SAVE_FAILED:
+        result->save_failures++;
+        break;
+    case SB_EVENT_WAITING:
+        result->waitings++;
+        break;
+    case SB_EVENT_REFUSED:
+        snprintf(result->refused, sizeof(result->refused), "%s", event->text);
+        break;
+    default:
+        break;
+    }
+}
+
+static void make_plan(struct sim *sim)
+{
+    static const char *names[2] = {"validation", "test"};
+    sb__plan__init(&sim->plan);
+    sim->plan.train_samples = 100;
+    sim->plan.steps_per_epoch = 4;
+    sim->plan.total_steps = sim->options->steps;
+    sim->plan.slots = sim->options->slots;
+    sim->plan.data_fingerprint = (char *)(uintptr_t) "toy";
+    for (int i = 0; i < 2; i++) {
+        sb__eval_set__init(&sim->sets[i]);
+        sim->sets[i].name = (char *)(uintptr_t)names[i];
+        sim->sets[i].slot_count = TOY_EVAL_SLOTS;
+        sim->sets[i].label_count = TOY_LABELS;
+        sim->set_list[i] = &sim->sets[i];
+    }
+    sim->plan.eval_sets = sim->set_list;
+    sim->plan.n_eval_sets = 2;
+}
+
+static void make_peers(struct sim *sim)
+{
+    const struct sim_options *o = sim->options;
+    for (uint32_t i = 0; i < o->servers; i++) {
+        struct sb_server_options options = {
+            .index = i,
+            .server_count = o->servers,
+            .worker_count = o->workers,
+            .job = &sim->job,
+            .canonical = sim->canonical.data,
+            .fingerprint = "f",
+            .address = "sim",
+            .name = "server",
+            .pool = sim->pool,
+            .disk = o->disk,
+            .checksum = o->checksum,
+            .on_event = on_event,
+            .event_context = sim,
+        };
+        sim->servers[i] = sb_server_new(&options, sim->now_ns);
+    }
+    for (uint32_t i = 0; i < o->workers; i++) {
+        struct sim_worker *w = &sim->workers[i];
+        w->peer = SB_PEER_WORKER_BIT | (draw(sim) >> 8 << 4) | i;
+        w->weights = sb_calloc(sim->toy.float_count, sizeof(float));
+        struct sb_client_options options = {
+            .self = w->peer,
+            .canonical = sim->canonical.data,
+            .fingerprint = "f",
+            .name = "worker",
+            .plan = &sim->plan,
+            .spans = sim->toy.spans,
+            .span_count = sim->toy.span_count,
+            .weights = w->weights,
+            .retry_ms = 100,
+            .checksum = o->checksum,
+        };
+        w->client = sb_client_new(&options, sim->now_ns);
+    }
+}
+
+static bool all_over(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->options->servers; i++)
+        if (sb_server_over(sim->servers[i], NULL) < 0)
+            return false;
+    for (uint32_t i = 0; i < sim->options->workers; i++)
+        if (sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER)
+            return false;
+    return true;
+}
+
+static void release(struct sim *sim)
+{
+    for (size_t i = 0; i < sim->flight_count; i++)
+        sb_msg_free(&sim->flights[i].msg);
+    for (uint32_t i = 0; i < sim->options->servers; i++)
+        sb_server_free(&sim->servers[i]);
+    for (uint32_t i = 0; i < sim->options->workers; i++) {
+        sb_client_free(&sim->workers[i].client);
+        free(sim->workers[i].weights);
+    }
+    assert_int_equal(sim->loans, 0); /* every buffer that was lent came back */
+    sb_pool_free(&sim->pool);
+    sb_job_release(&sim->job);
+    sb_bytes_release(&sim->canonical);
+    free(sim->flights);
+    free(sim->taken);
+    free(sim->servers);
+    free(sim->workers);
+}
+
+void sim_run(const struct sim_options *options, struct sim_result *result)
+{
+    struct sim sim = {.options = options, .result = result, .now_ns = 1000 * MS};
+    *result = (struct sim_result){.code = -1};
+    sim.random = options->seed * UINT64_C(0x9e3779b97f4a7c15) + 88172645463325252u;
+    toy_init(&sim.toy, options);
+    toy_job(&sim.job, options);
+    sb_job_canonical(&sim.job, &sim.canonical);
+    make_plan(&sim);
+    sim.pool = options->pool ? sb_pool_new(2) : NULL;
+    sim.servers = sb_calloc(options->servers, sizeof(*sim.servers));
+    sim.workers = sb_calloc(options->workers, sizeof(*sim.workers));
+    result->float_count = sim.toy.float_count;
+    result->weights = sb_calloc(sim.toy.float_count, sizeof(float));
+    make_peers(&sim);
+    const char *text;
+    bool coordinator_over = false;
+    for (uint64_t over_ns = END_NS; sim.now_ns < over_ns && !all_over(&sim);
+         sim.now_ns += TURN_MS * MS) {
+        for (uint32_t i = 0; i < options->servers; i++) {
+            struct sb_outbox out = {0};
+            sb_server_tick(sim.servers[i], sim.now_ns, &out);
+            transmit(&sim, i, &out);
+        }
+        for (uint32_t i = 0; i < options->workers; i++)
+            drive_worker(&sim, &sim.workers[i]);
+        deliver_due(&sim);
+        if (!coordinator_over && sb_server_over(sim.servers[0], NULL) >= 0) {
+            coordinator_over = true; /* the others get a little time to hear of it */
+            over_ns = sim.now_ns + 2000 * MS;
+        }
+    }
+    result->code = sb_server_over(sim.servers[0], &text);
+    snprintf(result->sentence, sizeof(result->sentence), "%s", text);
+    result->virtual_seconds = (double)sim.now_ns * 1e-9;
+    if (!sim.workers || !result->history) {
+        free(result->weights);
+        result->weights = NULL;
+    }
+    release(&sim);
+}
+
+void sim_result_release(struct sim_result *result)
+{
+    free(result->weights);
+    free(result->steps);
+    free(result->history);
+}

@@ -1,0 +1,77 @@
+/*
+ * A whole cluster in one thread: servers and clients as the pure cores that they are, a toy model,
+ * a clock that is a number, and a network that drops, repeats, delays and reorders, all drawn from
+ * one seed.
+ *
+ * The toy's gradient of a slot is a pure function of (weights, step, slot), so a plain loop over
+ * the slots (sim_reference) says what every cluster must end with, bit for bit.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include "ckpt.h"
+#include "config.h"
+#include "server.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the network does to a message; shares of 1000. */
+struct sim_network {
+    unsigned drop, repeat, damage;
+    unsigned delay_ms_max;
+    bool wire;           /* frames are copied, as by sockets; else shared, as inside one process */
+    bool poison_repeats; /* the second copy of a push that was taken carries other numbers */
+    bool poison_first;   /* negative control: so does a first copy */
+};
+
+struct sim_options {
+    uint64_t seed;
+    uint32_t servers, workers, slots;
+    uint64_t steps;
+    bool dense; /* the row-sparse tensor is declared dense */
+    bool big;   /* the row-sparse tensor has several parts */
+    bool pool;  /* servers have threads */
+    bool checksum;
+    struct sim_network network;
+    struct sb_disk *disk; /* NULL: no checkpoints */
+    uint64_t save_steps;
+    uint64_t stop_at; /* stop (143) when this many steps are committed; 0: never */
+    uint64_t
+        nonfinite_at; /* the gradient of one slot of this step (from 1) is not a number; 0: never */
+    uint64_t silent_at; /* worker 0 falls silent for ever at this step (from 1); 0: never */
+    double weight_decay;
+};
+
+struct sim_step {
+    double loss, grad_norm, rate, targets;
+};
+
+struct sim_result {
+    int code;
+    char sentence[1024];
+    float *weights; /* [float_count] what worker 0 fetched at the end; NULL if it did not come to
+                       that */
+    size_t float_count;
+    struct sim_step *steps; /* of the steps that this run committed */
+    size_t step_count;
+    char *history; /* of FINISH */
+    unsigned saves, save_failures, waitings, evaluations, damaged;
+    uint64_t duplicates; /* pushes that were answered DUPLICATE or STALE */
+    char refused[1024];
+    double virtual_seconds;
+};
+
+void sim_run(const struct sim_options *options, struct sim_result *result);
+void sim_result_release(struct sim_result *result);
+
+/* What any run of these options must end with: weights, steps. */
+void sim_reference(const struct sim_options *options, struct sim_result *result);
+
+/* Checkpoints in memory.  fail_writes: so many of the next writes fail. */
+struct sb_disk *sim_disk_new(void);
+void sim_disk_free(struct sb_disk **disk);
+void sim_disk_fail_writes(struct sb_disk *disk, unsigned count);
+
+#endif

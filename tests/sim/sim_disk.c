@@ -1,0 +1,209 @@
+/* Checkpoints in memory: what ckpt.h promises, without a file system. */
+#include "arena.h"
+#include "sim.h"
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct saved_part {
+    uint32_t part;
+    size_t count;
+    float *floats[3];
+};
+
+struct saved {
+    char *folder;
+    uint64_t step, applied;
+    struct saved_part *parts;
+    size_t part_count;
+    bool published;
+    struct sb_ckpt_manifest manifest;
+};
+
+struct store {
+    struct sb_disk disk; /* first */
+    struct saved *items;
+    size_t count;
+    unsigned failing;
+};
+
+static void release(struct saved *saved)
+{
+    for (size_t i = 0; i < saved->part_count; i++)
+        for (int k = 0; k < 3; k++)
+            free(saved->parts[i].floats[k]);
+    free(saved->parts);
+    free(saved->folder);
+    sb_ckpt_manifest_release(&saved->manifest);
+}
+
+static struct saved *find(struct store *store, const char *folder)
+{
+    for (size_t i = 0; i < store->count; i++)
+        if (!strcmp(store->items[i].folder, folder))
+            return &store->items[i];
+    return NULL;
+}
+
+static float *copy(const float *floats, size_t count)
+{
+    if (!floats)
+        return NULL;
+    float *made = sb_alloc(count * sizeof(*made));
+    return memcpy(made, floats, count * sizeof(*made));
+}
+
+static int store_write(void *context, const char *folder, const struct sb_ckpt_state *state,
+                       struct sb_ckpt_file *file, struct sb_err *err)
+{
+    struct store *store = context;
+    if (store->failing) {
+        store->failing--;
+        return sb_err_set(err, SB_ERR_IO, "no space left");
+    }
+    struct saved *saved = find(store, folder);
+    if (!saved) {
+        store->items = sb_realloc(store->items, (store->count + 1) * sizeof(*store->items));
+        saved = &store->items[store->count++];
+        *saved = (struct saved){
+            .folder = sb_strdup(folder), .step = state->step, .applied = state->applied};
+    }
+    assert_int_equal(saved->step, state->step);
+    assert_int_equal(saved->applied, state->applied);
+    assert_false(saved->published);
+    saved->parts =
+        sb_realloc(saved->parts, (saved->part_count + state->part_count) * sizeof(*saved->parts));
+    for (size_t i = 0; i < state->part_count; i++) {
+        const struct sb_ckpt_part *part = &state->parts[i];
+        saved->parts[saved->part_count++] = (struct saved_part){
+            part->part,
+            part->count,
+            {copy(part->w, part->count), copy(part->m, part->count), copy(part->v, part->count)}};
+    }
+    *file = (struct sb_ckpt_file){.name = "state", .bytes = 1, .hash = "0"};
+    return 0;
+}
+
+static void fill(float *to, const float *from, size_t count)
+{
+    assert_int_equal(to == NULL, from == NULL);
+    if (to)
+        memcpy(to, from, count * sizeof(*to));
+}
+
+static int store_read(void *context, const char *folder, struct sb_ckpt_state *state,
+                      struct sb_err *err)
+{
+    (void)err;
+    struct saved *saved = find(context, folder);
+    assert_non_null(saved);
+    state->step = saved->step;
+    state->applied = saved->applied;
+    for (size_t i = 0; i < state->part_count; i++) {
+        struct sb_ckpt_part *part = &state->parts[i];
+        size_t at = 0;
+        while (at < saved->part_count && saved->parts[at].part != part->part)
+            at++;
+        assert_true(at < saved->part_count);
+        assert_int_equal(saved->parts[at].count, part->count);
+        fill(part->w, saved->parts[at].floats[0], part->count);
+        fill(part->m, saved->parts[at].floats[1], part->count);
+        fill(part->v, saved->parts[at].floats[2], part->count);
+    }
+    return 0;
+}
+
+static void copy_manifest(struct sb_ckpt_manifest *to, const struct sb_ckpt_manifest *from)
+{
+    *to = (struct sb_ckpt_manifest){.step = from->step,
+                                    .term = from->term,
+                                    .layout = from->layout,
+                                    .canonical = sb_strdup(from->canonical),
+                                    .plan = json_deep_copy(from->plan),
+                                    .history = json_deep_copy(from->history)};
+}
+
+static int store_publish(void *context, const char *folder, const struct sb_ckpt_manifest *manifest,
+                         struct sb_err *err)
+{
+    (void)err;
+    struct saved *saved = find(context, folder);
+    assert_non_null(saved);
+    saved->published = true;
+    copy_manifest(&saved->manifest, manifest);
+    return 0;
+}
+
+static int store_newest(void *context, const char *output_dir, char *folder,
+                        struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
+                        void *damaged_context, struct sb_err *err)
+{
+    (void)output_dir, (void)damaged, (void)damaged_context, (void)err;
+    struct store *store = context;
+    const struct saved *best = NULL;
+    for (size_t i = 0; i < store->count; i++)
+        if (store->items[i].published && (!best || store->items[i].step > best->step))
+            best = &store->items[i];
+    if (!best)
+        return 0;
+    strcpy(folder, best->folder);
+    copy_manifest(manifest, &best->manifest);
+    return 1;
+}
+
+static int store_remove(void *context, const char *folder, struct sb_err *err)
+{
+    (void)err;
+    struct store *store = context;
+    struct saved *saved = find(store, folder);
+    if (!saved)
+        return 0;
+    release(saved);
+    *saved = store->items[--store->count];
+    return 0;
+}
+
+static int store_prune(void *context, const char *output_dir, uint32_t keep, struct sb_err *err)
+{
+    (void)output_dir;
+    struct store *store = context;
+    while (store->count > keep) {
+        size_t oldest = 0;
+        for (size_t i = 1; i < store->count; i++)
+            if (store->items[i].step < store->items[oldest].step)
+                oldest = i;
+        store_remove(store, store->items[oldest].folder, err);
+    }
+    return 0;
+}
+
+struct sb_disk *sim_disk_new(void)
+{
+    struct store *store = sb_calloc(1, sizeof(*store));
+    store->disk = (struct sb_disk){
+        .context = store,
+        .write = store_write,
+        .read = store_read,
+        .publish = store_publish,
+        .newest = store_newest,
+        .remove = store_remove,
+        .prune = store_prune,
+    };
+    return &store->disk;
+}
+
+void sim_disk_free(struct sb_disk **disk)
+{
+    struct store *store = (struct store *)*disk;
+    *disk = NULL;
+    for (size_t i = 0; i < store->count; i++)
+        release(&store->items[i]);
+    free(store->items);
+    free(store);
+}
+
+void sim_disk_fail_writes(struct sb_disk *disk, unsigned count)
+{
+    ((struct store *)disk)->failing = count;
+}
