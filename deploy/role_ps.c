@@ -15,7 +15,7 @@ int main(int argc, char **argv)
         return sb_role_exit((int)err.code, &err);
     if (sb_place_take(&place, &role.args, true, &err) == 0 &&
         (code = sb_role_skip(&role, place.index == 0, &err)) < 0 && !err.text[0]) {
-        struct sb_server *server = sb_role_server(&role, &place, sb_disk_folder());
+        struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files);
         double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
         code = sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
         sb_server_free(&server);

@@ -101,6 +101,7 @@ void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, struct 
 /* Counters for the metrics. */
 struct sb_client_counters {
     uint64_t push_bytes, want_bytes; /* heads and frames; want_bytes are the answers */
+    uint64_t seed_bytes;             /* the first weights */
     uint64_t pushes, acks[5], retries;
     uint64_t dropped; /* messages that were damaged, of another job or term, or of no use */
 };

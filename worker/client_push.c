@@ -29,7 +29,8 @@ static void push(struct sb_client *client, uint64_t now_ns, struct sb_push_group
     sb_frame_drop(&values);
     sb_frame_drop(&rows);
     client->counters.pushes++;
-    client->counters.push_bytes += sb_msg_bytes(msg);
+    *(group->initial ? &client->counters.seed_bytes : &client->counters.push_bytes) +=
+        sb_msg_bytes(msg);
     group->open++;
     sb_retry_start(&group->pushes[index].retry, now_ns, client->parts.parts[index].owner, msg, out);
 }

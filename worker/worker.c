@@ -111,9 +111,12 @@ static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
     return flush(w, err);
 }
 
+/* hint: the buffer, or NULL for an empty node, which had none. */
 static void give_back(void *hint)
 {
-    ((struct grad_buffer *)hint)->busy = false;
+    struct grad_buffer *buffer = hint;
+    if (buffer)
+        buffer->busy = false;
 }
 
 /* A cleared buffer; waits for acknowledgements when too many are lent. */
@@ -304,7 +307,8 @@ static int turn(struct worker *w, struct sb_err *err)
 static void report_traffic(const struct worker *w)
 {
     const struct sb_client_counters *c = sb_client_counters(w->client);
-    sb_log_event("traffic", sb_u64("push_bytes", c->push_bytes), sb_u64("want_bytes", c->want_bytes),
+    sb_log_event("traffic", sb_u64("push_bytes", c->push_bytes),
+                 sb_u64("want_bytes", c->want_bytes), sb_u64("seed_bytes", c->seed_bytes),
                  sb_u64("pushes", c->pushes), sb_u64("retries", c->retries),
                  sb_real("wait_seconds", w->wait_seconds));
 }

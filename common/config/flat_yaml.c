@@ -116,7 +116,9 @@ static int add_item(struct reader *reader, struct sb_flat_entry *entry)
     struct sb_flat_mark mark = mark_of(reader->event, entry->mark);
     struct sb_flat_item item = {.mark = mark};
     if (reader->event->type == FYET_ALIAS)
-        return trouble(reader, before(mark), "aliases (*name) have no meaning here");
+        return trouble(
+            reader, before(mark),
+            "aliases (*name) have no meaning here; a text that begins with * needs quotes");
     if (reader->event->type != FYET_SCALAR)
         return trouble(reader, mark, "nested values have no meaning here");
     if (take_scalar(reader, &item) < 0)

@@ -20,8 +20,10 @@ frozen_run() {
 
 check "a frozen body trains" frozen_run body --set "freeze=body"
 check "freeze body: not one tensor of the body changes" test -z "$(changed "$work/body")"
-# 2 labels x 128 weights and 2 biases, 4 bytes each, in 4 steps.
-check "freeze body: only the classifier's gradient is pushed" test "$(pushed "$work/body.log")" = $(((2 * 128 + 2) * 4 * 4))
+# 2 labels x 128 weights and 2 biases, 4 bytes each, in 4 steps, and a head of less than 100 bytes each.
+bytes=$(pushed "$work/body.log")
+check "freeze body: only the classifier's gradient is pushed" \
+    test "$bytes" -ge $((4 * 258 * 4)) -a "$bytes" -lt $((4 * (258 * 4 + 100)))
 
 check "freeze layers:1 trains" frozen_run first --set "freeze=layers:1"
 check "freeze layers:1: embeddings and layer 0 keep every bit" \
@@ -29,7 +31,7 @@ check "freeze layers:1: embeddings and layer 0 keep every bit" \
 check "freeze layers:1: layer 1 and the pooler learn" \
     test "$(changed "$work/first" | grep -cE 'layer\.1\.|pooler')" -ge 16
 
-frozen_run pattern --set 'freeze=*.attention.*' || true
+frozen_run pattern --set 'freeze="*.attention.*"' || true
 check "freeze by pattern: what it matches keeps every bit, the rest learns" \
     test "$(changed "$work/pattern" | grep -c attention)-$(changed "$work/pattern" | grep -c intermediate)" = 0-4
 

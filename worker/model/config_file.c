@@ -287,7 +287,10 @@ int sb_config_read(struct sb_bert_config *config, const char *folder, struct sb_
     json_t *root = NULL;
     int rc = -1;
     sb_bert_config_defaults(config);
-    sb_path_join(path, folder, "config.json");
+    if (sb_file_exists(folder))
+        snprintf(path, sizeof(path), "%s", folder);
+    else
+        sb_path_join(path, folder, "config.json");
     if (sb_file_read(&text, path, err) < 0)
         goto done;
     json_error_t json_err;

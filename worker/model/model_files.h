@@ -16,9 +16,10 @@
 #include "safetensors.h"
 
 /*
- * Fills config from folder/config.json; after a failure there is nothing to release.  label_count
- * and labels come from id2label or label2id (which must agree), else from num_labels; a
- * classification architecture that names neither has LABEL_0 and LABEL_1, any other 0 labels.
+ * Fills config from folder/config.json, or from the file itself if folder is one; after a failure
+ * there is nothing to release.  label_count and labels come from id2label or label2id (which must
+ * agree), else from num_labels; a classification architecture that names neither has LABEL_0 and
+ * LABEL_1, any other 0 labels.
  */
 int sb_config_read(struct sb_bert_config *config, const char *folder, struct sb_err *err);
 /*

@@ -1,0 +1,170 @@
+/*
+ * `shardbert plan JOB.yaml`: what the job will take before it is started: what is trained, steps,
+ * bytes per step, memory of each role.  It prepares the data (the cache is the job's own) and reads
+ * no weights.
+ */
+#include "commands.h"
+
+#include "nodes.h"
+#include "parts.h"
+#include "role.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double mebibytes(double bytes)
+{
+    return bytes / 1048576.0;
+}
+
+static void print_tensors(const struct sb_params *params)
+{
+    printf("%-64s %16s %10s\n", "tensor", "shape", "trained");
+    for (size_t i = 0; i < params->count; i++) {
+        const struct sb_tensor *tensor = &params->tensors[i];
+        char shape[48];
+        if (tensor->is_vector)
+            snprintf(shape, sizeof(shape), "%zu", tensor->cols);
+        else
+            snprintf(shape, sizeof(shape), "%zu x %zu", tensor->rows, tensor->cols);
+        printf("%-64s %16s %10s\n", tensor->name, shape,
+               !tensor->trainable   ? "no"
+               : tensor->row_sparse ? "by rows"
+                                    : "yes");
+    }
+}
+
+/* Rows of the word embeddings that an average step touches, from the first steps. */
+static double average_rows(struct sb_task *task, struct sb_err *err)
+{
+    uint32_t *slots = sb_alloc(task->slots * sizeof(*slots)), *rows;
+    uint64_t steps = task->steps_per_epoch < 8 ? task->steps_per_epoch : 8;
+    double sum = 0;
+    for (uint32_t s = 0; s < task->slots; s++)
+        slots[s] = s;
+    for (uint64_t step = 0; step < steps && sum >= 0; step++) {
+        long count = sb_task_train_rows(task, step, slots, task->slots, &rows, err);
+        sum = count < 0 ? -1 : sum + (double)count;
+    }
+    free(slots);
+    return sum < 0 ? -1 : sum / (double)steps;
+}
+
+struct totals {
+    double trained, frozen; /* floats that move in every step, and once */
+    double rows;            /* row-sparse floats of an average step */
+};
+
+static int sum_up(struct totals *totals, struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_params *params = &task->bert.params;
+    *totals = (struct totals){0};
+    for (size_t i = 0; i < params->count; i++) {
+        const struct sb_tensor *tensor = &params->tensors[i];
+        double count = (double)sb_tensor_count(tensor);
+        if (!tensor->trainable) {
+            totals->frozen += count;
+        } else if (tensor->row_sparse) {
+            double rows = average_rows(task, err);
+            if (rows < 0)
+                return -1;
+            totals->rows += rows * (double)tensor->cols;
+        } else {
+            totals->trained += count;
+        }
+    }
+    return 0;
+}
+
+static void print_steps(const struct sb_task *task)
+{
+    double n = (double)sb_dataset_count(task->train),
+           tokens = (double)sb_dataset_token_count(task->train);
+    printf("\nsamples %.0f, tokens %.0f (%.1f a sample), cut to %zu tokens: %" PRIu64 "\n", n,
+           tokens, tokens / n, task->max_seq_length, sb_dataset_truncated_count(task->train));
+    printf("steps %" PRIu64 " (%" PRIu64
+           " an epoch), %u samples and about %.0f tokens a step, %u slots\n",
+           task->total_steps, task->steps_per_epoch, task->job->batch_size,
+           tokens / n * task->job->batch_size, task->slots);
+}
+
+static void print_traffic(const struct sb_task *task, const struct totals *totals)
+{
+    uint32_t workers = task->job->workers ? task->job->workers : 1, nodes[64];
+    size_t pushed = 0;
+    for (uint32_t w = 0; w < workers; w++)
+        pushed += sb_nodes_deal(nodes, task->slots, w, workers);
+    double want = 4 * totals->trained * workers + 4 * totals->rows;
+    double push = 4 * totals->trained * (double)pushed + 4 * totals->rows;
+    printf("\nbytes a step, all workers: push %.2f MiB (%zu nodes), weights %.2f MiB; once: %.2f "
+           "MiB for each worker\n",
+           mebibytes(push), pushed, mebibytes(want),
+           mebibytes(4 * (totals->trained + totals->frozen)));
+}
+
+static void print_memory(const struct sb_task *task, const struct sb_parts *parts)
+{
+    const struct sb_bert_config *c = &task->bert.config;
+    const struct sb_params *params = &task->bert.params;
+    double flat = 4 * (double)params->float_count, buffers = sb_node_depth(task->slots) + 1;
+    double pass = task->job->max_tokens_per_pass;
+    double per_token = (double)c->layer_count *
+                           (12.0 * (double)c->hidden_size + 2.0 * (double)c->intermediate_size) +
+                       6.0 * (double)c->hidden_size;
+    double attention =
+        (double)c->layer_count * (double)c->head_count * (double)task->max_seq_length;
+    double activations = 4 * pass * (per_token + attention);
+    printf("\nworker: weights %.1f MiB, gradients up to %.0f x %.1f MiB, activations of a pass at "
+           "most about %.1f MiB\n",
+           mebibytes(flat), buffers, mebibytes(flat), mebibytes(activations));
+    for (uint32_t s = 0; s < parts->server_count; s++) {
+        double trained = 0, frozen = 0;
+        for (size_t p = 0; p < parts->count; p++)
+            if (parts->parts[p].owner == s)
+                *(parts->parts[p].trainable ? &trained : &frozen) += (double)parts->parts[p].count;
+        printf("server %u: weights and moments %.1f MiB, sums of a step up to %.1f MiB\n", s,
+               mebibytes(12 * trained + 4 * frozen), mebibytes(8 * trained));
+    }
+}
+
+static int plan(struct sb_role *role, struct sb_err *err)
+{
+    struct sb_task *task = NULL;
+    struct sb_parts parts = {0};
+    struct totals totals;
+    size_t span_count;
+    const struct sb_job *job = &role->args.job;
+    if (sb_task_open(&task, job, role->pool, sb_report_prepare, &role->report, err) < 0)
+        return -1;
+    struct sb_span *spans = sb_spans_of_task(task, &span_count);
+    sb_parts_init(&parts, spans, span_count, job->servers ? job->servers : 1);
+    int rc = sum_up(&totals, task, err);
+    if (rc == 0) {
+        print_tensors(&task->bert.params);
+        printf("\nparameters %zu in %zu parts; trained in every step %.0f, by rows %.0f of them in "
+               "a step, frozen %.0f\n",
+               task->bert.params.float_count, parts.count, totals.trained, totals.rows,
+               totals.frozen);
+        print_steps(task);
+        print_traffic(task, &totals);
+        print_memory(task, &parts);
+        rc = sb_cmd_finish_output(err);
+    }
+    sb_parts_release(&parts);
+    free(spans);
+    sb_task_free(&task);
+    return rc;
+}
+
+int sb_cmd_plan(int argc, char **argv)
+{
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_role role;
+    if (sb_role_begin(&role, "plan", argc, argv, &err) < 0)
+        return sb_role_exit((int)err.code, &err);
+    int rc = sb_dir_make(role.args.job.output_dir, &err) < 0 ? -1 : plan(&role, &err);
+    sb_role_end(&role);
+    return sb_role_exit(rc < 0 ? (int)err.code : 0, &err);
+}

@@ -1,0 +1,46 @@
+/*
+ * `shardbert train JOB.yaml`: the whole job in this process, or, with --servers and --workers, in
+ * child processes.
+ */
+#include "commands.h"
+
+#include "ckpt.h"
+#include "embedded.h"
+#include "launch.h"
+#include "role.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int train_embedded(struct sb_role *role, struct sb_err *err)
+{
+    struct sb_place place = {.server_count = 1, .worker_count = 1, .self = SB_PEER_WORKER_BIT | 1};
+    snprintf(place.name, sizeof(place.name), "worker 0, process %ld", (long)getpid());
+    struct sb_server *server = sb_role_server(role, &place, &sb_disk_files);
+    place.net = sb_net_embedded_new(server, place.self);
+    int code = sb_role_work(role, &place, true, err);
+    sb_net_free(&place.net);
+    sb_server_free(&server);
+    return code;
+}
+
+int sb_cmd_train(int argc, char **argv)
+{
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_role role;
+    int code;
+    if (sb_role_begin(&role, "train", argc, argv, &err) < 0)
+        return sb_role_exit((int)err.code, &err);
+    int finished = sb_role_check_output(&role, true, &err);
+    if (finished < 0)
+        code = (int)err.code;
+    else if (finished)
+        code = 0;
+    else if (role.args.job.servers)
+        code = sb_launch(&role.args, &err);
+    else
+        code = train_embedded(&role, &err);
+    sb_role_end(&role);
+    return sb_role_exit(code, &err);
+}
