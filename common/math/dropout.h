@@ -13,6 +13,7 @@
 
 #include "rng.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,12 @@ struct sb_dropout sb_dropout_of(const struct sb_rng *rng, double rate);
 /* words [count]: the bits of elements first .. first + count - 1. */
 void sb_dropout_words(uint16_t *words, const struct sb_dropout *dropout, uint64_t sample,
                       uint32_t site, size_t first, size_t count);
+
+/* The same by each way of drawing that this processor has: for tests.  false if it lacks this one.
+ */
+enum sb_dropout_way { SB_DROPOUT_PLAIN, SB_DROPOUT_AVX2, SB_DROPOUT_AVX512 };
+bool sb_dropout_words_by(enum sb_dropout_way way, uint16_t *words, const struct sb_dropout *dropout,
+                         uint64_t sample, uint32_t site, size_t first, size_t count);
 
 /* y = x * scale where the element stays, else 0.  y may be x. */
 void sb_dropout_apply(float *y, const float *x, const uint16_t *words, size_t n,

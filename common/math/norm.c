@@ -71,9 +71,9 @@ SB_INLINE struct two_sums row_gradient_sums(const float *dy, const float *x, con
     return (struct two_sums){.g = sb_fold_lanes(lane_g), .gh = sb_fold_lanes(lane_gh)};
 }
 
-SB_KERNEL void sb_layernorm_backward(float *dx, float *dgamma, float *dbeta, const float *dy,
-                                     const float *x, const float *mean, const float *rstd,
-                                     const float *gamma, size_t N, size_t C)
+SB_KERNEL void sb_layernorm_backward(float *dx, float *restrict dgamma, float *restrict dbeta,
+                                     const float *dy, const float *x, const float *mean,
+                                     const float *rstd, const float *gamma, size_t N, size_t C)
 {
     for (size_t n = 0; n < N; n++, x += C, dy += C, dx += C) {
         float mean_n = mean[n], rstd_n = rstd[n];

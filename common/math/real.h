@@ -12,38 +12,34 @@
 #include <stdint.h>
 #include <string.h>
 
-SB_INLINE float sb_power_of_two(int32_t exponent)
-{
-    int32_t bits = (int32_t)((uint32_t)(exponent + 127) << 23);
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 /*
- * e^x.  Error at most 1.2e-7 of the value.  0 below -87.33 (no denormals), infinity above 88.72,
- * NaN for NaN.
+ * e^x.  Error at most 2e-7 of the value.  0 below -87.33 (no denormals), infinity above 88.37 (the
+ * largest float is e^88.72), NaN for NaN.
  *
  * x = n ln 2 + r with |r| <= ln 2 / 2;  e^r = 1 + r + r^2 q(r).  ln 2 is taken in two parts, the
- * first of which times n is exact.
+ * first of which times n is exact.  Adding 1.5 * 2^23 rounds to the integer n and leaves it in the
+ * lowest bits, from where it moves to the exponent.  What lies outside is computed like the rest,
+ * to whatever it gives, and replaced at the end.
  */
 SB_INLINE float sb_exp_inline(float x)
 {
     const float round = 0x1.8p23f;
-    float clamped = x > 89.0f ? 89.0f : x;
-    clamped = clamped < -88.0f ? -88.0f : clamped;
-    float n = (clamped * 1.44269504f + round) - round;
-    float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
-    float q = 0.00139013061f;
-    q = q * r + 0.00836320035f;
-    q = q * r + 0.0416668542f;
-    q = q * r + 0.166665763f;
-    q = q * r + 0.5f;
+    float shifted = x * 1.44269504f + round;
+    float n = shifted - round;
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float q = 0.00831250101f;
+    q = q * r + 0.0418903306f;
+    q = q * r + 0.166671157f;
+    q = q * r + 0.499992311f;
     float e = (q * r) * r + r + 1.0f;
-    int32_t whole = (int32_t)n, half = whole >> 1;
-    e = e * sb_power_of_two(half) * sb_power_of_two(whole - half);
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof(bits));
+    bits = (bits << 23) + 0x3f800000u;
+    float power;
+    memcpy(&power, &bits, sizeof(power));
+    e = e * power;
     e = x < -87.33f ? 0.0f : e;
-    return x == x ? e : x;
+    return x > 88.37f ? INFINITY : e;
 }
 
 /* tanh x.  Error at most 2e-7 of the value. */

@@ -20,6 +20,21 @@ static void words_are_those_of_the_definition(void **state)
         assert_int_equal(words[i], sb_dropout_word_ref(&rng, SAMPLE, 9, i));
 }
 
+static void every_way_of_drawing_gives_the_same_words(void **state)
+{
+    (void)state;
+    static uint16_t words[COUNT], other[COUNT];
+    struct sb_rng rng = sb_rng_key(2, SB_RNG_DROPOUT, 5);
+    struct sb_dropout dropout = sb_dropout_of(&rng, 0.1);
+    assert_true(sb_dropout_words_by(SB_DROPOUT_PLAIN, words, &dropout, SAMPLE, 1, 100, COUNT));
+    for (int way = SB_DROPOUT_AVX2; way <= SB_DROPOUT_AVX512; way++) {
+        if (!sb_dropout_words_by((enum sb_dropout_way)way, other, &dropout, SAMPLE, 1, 100, COUNT))
+            print_message("this processor lacks way %d\n", way);
+        else
+            assert_memory_equal(words, other, sizeof(words));
+    }
+}
+
 static void a_piece_has_the_words_of_the_whole(void **state)
 {
     (void)state;
@@ -106,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_those_of_the_definition),
+        cmocka_unit_test(every_way_of_drawing_gives_the_same_words),
         cmocka_unit_test(a_piece_has_the_words_of_the_whole),
         cmocka_unit_test(other_keys_samples_and_sites_have_other_words),
         cmocka_unit_test(the_rate_and_the_mean_are_kept),
