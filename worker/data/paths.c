@@ -6,6 +6,7 @@
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void add_path(char ***paths, size_t *count, const char *path)
 {
@@ -70,4 +71,16 @@ void sb_paths_free(char ***paths, size_t *count)
     free(*paths);
     *paths = NULL;
     *count = 0;
+}
+
+uint64_t sb_paths_bytes(char *const *paths, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct stat st;
+        if (!strcmp(paths[i], "-") || stat(paths[i], &st) < 0 || !S_ISREG(st.st_mode))
+            return 0;
+        total += (uint64_t)st.st_size;
+    }
+    return total;
 }

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 enum format { TEXT, TSV, CSV, JSONL };
 
@@ -47,19 +46,6 @@ static char *copy_or_null(const char *text)
     return text ? sb_strdup(text) : NULL;
 }
 
-/* Zero if any of them is not a plain file. */
-static uint64_t total_bytes(char *const *paths, size_t count)
-{
-    uint64_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct stat st;
-        if (!strcmp(paths[i], "-") || stat(paths[i], &st) < 0 || !S_ISREG(st.st_mode))
-            return 0;
-        total += (uint64_t)st.st_size;
-    }
-    return total;
-}
-
 int sb_reader_open(struct sb_reader **reader, const struct sb_reader_options *options,
                    struct sb_err *err)
 {
@@ -75,7 +61,7 @@ int sb_reader_open(struct sb_reader **reader, const struct sb_reader_options *op
     r->options.label_column = copy_or_null(options->label_column);
     r->paths = paths;
     r->path_count = count;
-    r->total_bytes = total_bytes(paths, count);
+    r->total_bytes = sb_paths_bytes(paths, count);
     *reader = r;
     return 0;
 }

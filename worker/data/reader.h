@@ -61,6 +61,8 @@ void sb_reader_progress(const struct sb_reader *reader, uint64_t *done, uint64_t
 int sb_paths_expand(char ***paths, size_t *count, char *const *patterns, size_t pattern_count,
                     struct sb_err *err);
 void sb_paths_free(char ***paths, size_t *count);
+/* Their size in all; 0 if one of them is not a plain file. */
+uint64_t sb_paths_bytes(char *const *paths, size_t count);
 
 /* -1 if text is valid UTF-8, else the byte of the first fault. */
 ptrdiff_t sb_utf8_check(const char *text, size_t bytes);
