@@ -1,0 +1,174 @@
+#include "support.h"
+
+#include "few_shot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct sb_wordpiece *tokenizer;
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct sb_err err = SB_ERR_INIT;
+    const struct sb_wordpiece_options options = {.lowercase = true, .strip_accents = -1};
+    const char *path =
+        sb_test_write(sb_test_dir(), "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n");
+    return sb_wordpiece_open_vocab(&tokenizer, path, &options, &err);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sb_wordpiece_free(&tokenizer);
+    return 0;
+}
+
+/* Sample i has class "k" of the digit k = classes[i % period]; without classes no labels. */
+static struct sb_dataset *open_labelled(const char *classes, size_t count)
+{
+    const char *dir = sb_test_dir();
+    struct sb_bytes text = SB_BYTES_INIT;
+    struct sb_err err = SB_ERR_INIT;
+    for (size_t i = 0; i < count; i++)
+        sb_bytes_printf(&text, "{\"text\": \"a b\", \"label\": \"%c\"}\n",
+                        classes ? classes[i % strlen(classes)] : 'x');
+    char *path = (char *)(uintptr_t)sb_test_write(dir, "data.jsonl", text.data);
+    sb_bytes_release(&text);
+    const struct sb_dataset_options options = {
+        .kind = SB_DATA_LABELLED,
+        .source = {.paths = &path, .path_count = 1, .labelled = classes != NULL},
+        .max_seq_length = 8,
+        .cache_dir = sb_test_path(dir, "cache"),
+        .threads = 1,
+    };
+    struct sb_dataset *dataset = NULL;
+    if (sb_dataset_open(&dataset, tokenizer, &options, &err) < 0)
+        fail_msg("%s", err.text);
+    return dataset;
+}
+
+static struct sb_few_shot choose(const struct sb_dataset *dataset, uint64_t per_label,
+                                 uint64_t seed)
+{
+    struct sb_few_shot chosen;
+    struct sb_err err = SB_ERR_INIT;
+    if (sb_few_shot_choose(&chosen, dataset, per_label, seed, &err) < 0)
+        fail_msg("%s", err.text);
+    return chosen;
+}
+
+/* Each sample once, in the row of its class, and the sizes add up. */
+static void check_row(const struct sb_few_shot *chosen, const struct sb_dataset *dataset)
+{
+    uint8_t *seen = calloc(sb_dataset_count(dataset), 1);
+    uint64_t sum = 0;
+    for (size_t c = 0; c < chosen->class_count; c++)
+        sum += chosen->class_sizes[c];
+    assert_int_equal(sum, chosen->count);
+    for (uint64_t place = 0; place < chosen->count; place++) {
+        int32_t ids[8], label;
+        struct sb_err err = SB_ERR_INIT;
+        uint64_t sample = chosen->samples[place];
+        assert_int_equal(sb_dataset_read(dataset, sample, ids, NULL, &label, NULL, &err), 0);
+        assert_int_equal(label, sb_few_shot_class(chosen, place));
+        assert_int_equal(seen[sample]++, 0);
+    }
+    free(seen);
+}
+
+static void each_label_gives_its_share(void **state)
+{
+    (void)state;
+    struct sb_dataset *dataset = open_labelled("0012012", 700); /* 300, 200, 200 */
+    struct sb_few_shot chosen = choose(dataset, 16, 42);
+    check_row(&chosen, dataset);
+    assert_int_equal(chosen.count, 48);
+    for (size_t c = 0; c < 3; c++)
+        assert_int_equal(chosen.class_sizes[c], 16);
+    assert_in_range(chosen.read_count, 48, 200); /* it stops when all are full */
+    sb_few_shot_release(&chosen);
+    sb_dataset_free(&dataset);
+}
+
+static void the_choice_follows_the_seed(void **state)
+{
+    (void)state;
+    struct sb_dataset *dataset = open_labelled("01", 2000);
+    struct sb_few_shot one = choose(dataset, 50, 1), again = choose(dataset, 50, 1);
+    struct sb_few_shot two = choose(dataset, 50, 2), fewer = choose(dataset, 8, 1);
+    assert_memory_equal(one.samples, again.samples, 100 * sizeof(*one.samples));
+    size_t common = 0;
+    for (size_t i = 0; i < 100; i++)
+        for (size_t j = 0; j < 100; j++)
+            common += one.samples[i] == two.samples[j];
+    assert_true(common < 16); /* 5 expected of a thousand each */
+    /* Fewer are the beginning of more: a larger budget keeps what a smaller one had. */
+    for (size_t c = 0; c < 2; c++)
+        assert_memory_equal(fewer.samples + 8 * c, one.samples + 50 * c, 8 * sizeof(*one.samples));
+    sb_few_shot_release(&one);
+    sb_few_shot_release(&again);
+    sb_few_shot_release(&two);
+    sb_few_shot_release(&fewer);
+    sb_dataset_free(&dataset);
+}
+
+/* Over many seeds each of 10 samples of a class is taken about equally often. */
+static void every_sample_has_the_same_chance(void **state)
+{
+    (void)state;
+    enum { SEEDS = 2000 };
+    struct sb_dataset *dataset = open_labelled("01", 20);
+    unsigned taken[20] = {0};
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct sb_few_shot chosen = choose(dataset, 3, seed);
+        for (uint64_t i = 0; i < chosen.count; i++)
+            taken[chosen.samples[i]]++;
+        sb_few_shot_release(&chosen);
+    }
+    for (size_t i = 0; i < 20; i++)
+        assert_in_range(taken[i], 600 - 100, 600 + 100); /* five sigma */
+    sb_dataset_free(&dataset);
+}
+
+static void a_scarce_label_gives_what_it_has(void **state)
+{
+    (void)state;
+    struct sb_dataset *dataset = open_labelled("0000100000", 50); /* 45 and 5 */
+    struct sb_few_shot chosen = choose(dataset, 8, 7);
+    check_row(&chosen, dataset);
+    assert_int_equal(chosen.class_sizes[0], 8);
+    assert_int_equal(chosen.class_sizes[1], 5);
+    assert_int_equal(chosen.read_count, 50);
+    sb_few_shot_release(&chosen);
+    chosen = choose(dataset, 0, 7);
+    check_row(&chosen, dataset);
+    assert_int_equal(chosen.count, 50);
+    assert_int_equal(chosen.class_sizes[0], 45);
+    sb_few_shot_release(&chosen);
+    sb_dataset_free(&dataset);
+}
+
+static void data_without_labels_is_refused(void **state)
+{
+    (void)state;
+    struct sb_dataset *dataset = open_labelled(NULL, 4);
+    struct sb_few_shot chosen;
+    struct sb_err err = SB_ERR_INIT;
+    assert_int_equal(sb_few_shot_choose(&chosen, dataset, 8, 1, &err), -1);
+    sb_test_err_is(&err, SB_ERR_DATA, "no sample of the data has a label");
+    sb_few_shot_release(&chosen);
+    sb_dataset_free(&dataset);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_label_gives_its_share),
+        cmocka_unit_test(the_choice_follows_the_seed),
+        cmocka_unit_test(every_sample_has_the_same_chance),
+        cmocka_unit_test(a_scarce_label_gives_what_it_has),
+        cmocka_unit_test(data_without_labels_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
