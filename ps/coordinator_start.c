@@ -206,7 +206,10 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
 {
     struct sb_err err = SB_ERR_INIT;
     if (c->state == SB_COORDINATOR_FINISHING) {
-        if (sb_members_find_worker(&c->members, peer) == UINT32_MAX || !*c->finish_sentence)
+        uint32_t worker = sb_members_find_worker(&c->members, peer);
+        if (worker != UINT32_MAX && c->workers[worker].welcomed)
+            send_welcome(c, worker, out); /* it missed it, and fetches the model by it */
+        else
             sb_coordinator_refuse(c, peer, c->finish_code ? c->finish_code : SB_ERR_PEER,
                                   c->finish_code ? c->finish_sentence : "the run is over", out);
         return;

@@ -263,6 +263,9 @@ static bool take_finish(struct sb_client *client, uint64_t peer, const Sb__Head 
 {
     if (peer != SB_PEER_COORDINATOR)
         return false;
+    /* It overtook the WELCOME without which the model cannot be fetched.  Both come again. */
+    if (!client->welcome && head->finish->code == SB_OK)
+        return false;
     if (client->said_bye) {
         Sb__Head answer = SB__HEAD__INIT;
         Sb__Bye bye = SB__BYE__INIT;
