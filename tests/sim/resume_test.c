@@ -8,7 +8,8 @@
 
 static const struct sim_network rough = {.drop = 60, .repeat = 80, .delay_ms_max = 40};
 
-static struct sim_options options_of(uint64_t seed, uint32_t servers, uint32_t workers, struct sb_disk *disk)
+static struct sim_options options_of(uint64_t seed, uint32_t servers, uint32_t workers,
+                                     struct sb_disk *disk)
 {
     return (struct sim_options){
         .seed = seed,
@@ -25,7 +26,8 @@ static struct sim_options options_of(uint64_t seed, uint32_t servers, uint32_t w
 
 static bool same_weights(const struct sim_result *a, const struct sim_result *b)
 {
-    return a->weights && b->weights && !memcmp(a->weights, b->weights, a->float_count * sizeof(float));
+    return a->weights && b->weights &&
+           !memcmp(a->weights, b->weights, a->float_count * sizeof(float));
 }
 
 /* All of the history but the wall clock. */
@@ -57,7 +59,8 @@ static void stopped_and_resumed_with_other_counts_equals_uninterrupted(void **st
         options.stop_at = stop_at;
         sim_run(&options, &first);
         if (first.code != SB_ERR_TERMINATE || first.saves != 1)
-            fail_msg("stop at %" PRIu64 ": code %d '%s', %u saves", stop_at, first.code, first.sentence, first.saves);
+            fail_msg("stop at %" PRIu64 ": code %d '%s', %u saves", stop_at, first.code,
+                     first.sentence, first.saves);
         options = options_of(30 + stop_at, 1 + (stop_at + 1) % 3, 1 + (stop_at + 2) % 4, disk);
         sim_run(&options, &second);
         assert_int_equal(second.code, 0);
