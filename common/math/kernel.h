@@ -7,12 +7,15 @@
  * contract nor reorder, and every operation used is correctly rounded.  What an SB_KERNEL calls in
  * its loops is SB_INLINE, so that it becomes part of the clone.
  *
- * Sanitizers do not get along with the loader's choice (it runs before they are ready).
+ * Sanitizers do not get along with the loader's choice (it runs before they are ready).  A build
+ * may define SB_KERNEL itself, for instance as nothing, to see that the clones agree.
  */
 #ifndef SB_KERNEL_H
 #define SB_KERNEL_H
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SB_KERNEL)
+/* as the build says */
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SB_KERNEL
 #elif defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define SB_KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))

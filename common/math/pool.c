@@ -66,6 +66,10 @@ void sb_pool_set_float_mode(void)
 static void enter_compute_thread(void)
 {
     static pthread_mutex_t blas_mutex = PTHREAD_MUTEX_INITIALIZER;
+    static _Thread_local bool entered;
+    if (entered)
+        return;
+    entered = true;
     sb_pool_set_float_mode();
     pthread_mutex_lock(&blas_mutex);
     openblas_set_num_threads(1);
@@ -202,6 +206,7 @@ static void wait_until_done(struct sb_pool *pool, size_t tile_count)
 
 void sb_pool_run(struct sb_pool *pool, size_t tile_count, sb_tile_fn *tile, void *context)
 {
+    enter_compute_thread(); /* the caller need not be the thread that made the pool */
     if (pool == NULL || pool->thread_count == 1 || tile_count <= 1) {
         for (size_t i = 0; i < tile_count; i++)
             tile(context, i, 0);

@@ -4,8 +4,9 @@
  * shape only, never on the thread or the thread count: this is half of the promise that the number
  * of threads leaves no trace in the bits.
  *
- * Every thread of the pool, and the caller of sb_pool_new, has flush-to-zero and denormals-are-zero
- * set and OpenBLAS told to use one thread.  One caller at a time; tiles must not start tiles.
+ * Every thread of the pool, and any that calls sb_pool_new or sb_pool_run, has flush-to-zero and
+ * denormals-are-zero set and OpenBLAS told to use one thread.  One caller at a time; tiles must not
+ * start tiles.
  */
 #ifndef SB_POOL_H
 #define SB_POOL_H

@@ -383,20 +383,24 @@ static void choose_word_rows(struct pass *pass, struct embed_back_run *run)
     run->word = pass->grad->values;
 }
 
+static void embed_dropout_tile(void *context, size_t tile, size_t thread)
+{
+    const struct embed_back_run *run = context;
+    struct pass *pass = run->pass;
+    const struct sb_dropout *dropout = &pass->hidden_dropout;
+    size_t C = pass->C, first = tile * TILE_ROWS;
+    size_t end = first + TILE_ROWS < pass->all.n ? first + TILE_ROWS : pass->all.n;
+    for (size_t row = first; row < end; row++) {
+        sb_dropout_words(pass->words[thread], dropout, pass->all.sample[row], SITE_EMBED,
+                         pass->all.position[row] * C, C);
+        sb_dropout_apply(run->dz + row * C, run->dz + row * C, pass->words[thread], C, dropout);
+    }
+}
+
 static void embed_backward(struct pass *pass, float *d)
 {
     const struct sb_params *params = &pass->bert->params;
-    const struct sb_dropout *dropout = &pass->hidden_dropout;
     size_t N = pass->batch->N, C = pass->C;
-    for (size_t row = 0; row < N && dropout->threshold > 0; row++) {
-        sb_dropout_words(pass->words[0], dropout, pass->all.sample[row], SITE_EMBED,
-                         pass->all.position[row] * C, C);
-        sb_dropout_apply(d + row * C, d + row * C, pass->words[0], C, dropout);
-    }
-    bert_residual_norm_backward(pass, &pass->all, d, NULL, d, pass->embed_z, pass->embed_mean,
-                                pass->embed_rstd, params->embed_ln_w, params->embed_ln_b, SIZE_MAX,
-                                SITE_EMBED);
-
     struct embed_back_run run = {.pass = pass,
                                  .dz = d,
                                  .type = gradient_of(pass, params->type),
@@ -404,6 +408,12 @@ static void embed_backward(struct pass *pass, float *d)
                                  .word_row = sb_arena_array(pass->arena, uint32_t, N),
                                  .type_row = sb_arena_array(pass->arena, uint32_t, N),
                                  .position_row = sb_arena_array(pass->arena, uint32_t, N)};
+    if (pass->hidden_dropout.threshold > 0)
+        sb_pool_run(pass->bert->pool, tile_count_of(N), embed_dropout_tile, &run);
+    bert_residual_norm_backward(pass, &pass->all, d, NULL, d, pass->embed_z, pass->embed_mean,
+                                pass->embed_rstd, params->embed_ln_w, params->embed_ln_b, SIZE_MAX,
+                                SITE_EMBED);
+
     for (size_t row = 0; row < N; row++) {
         run.type_row[row] = pass->batch->types[row];
         run.position_row[row] = pass->all.position[row];
