@@ -23,6 +23,9 @@ CASES = {
                 lengths=[48, 31, 1, 45, 17, 40, 48, 29]),
     # Two layers and pad ids inside a text, which the lookup gradient leaves out.
     "mlm_tanh": dict(V=90, C=32, L=2, H=4, F=50, P=16, K=0, tanh=True, lengths=[16, 9, 2, 13]),
+    # A classifier of tokens, without a pooler.
+    "tokens": dict(V=70, C=24, L=2, H=2, F=44, P=24, K=5, tanh=False, tokens=True,
+                   lengths=[24, 3, 1, 17, 9]),
 }
 
 
@@ -39,7 +42,9 @@ def tensors_of(c):
         linears += [(at + "attention.output.dense", C, C), (at + "intermediate.dense", F, C),
                     (at + "output.dense", C, F)]
         norms += [at + "attention.output.LayerNorm", at + "output.LayerNorm"]
-    if c["K"]:
+    if c.get("tokens"):
+        linears += [("classifier", c["K"], C)]
+    elif c["K"]:
         linears += [("bert.pooler.dense", C, C), ("classifier", c["K"], C)]
     else:
         linears += [("cls.predictions.transform.dense", C, C)]
@@ -75,6 +80,9 @@ def loss_of(c, w, ids, types, mask, words, classes):
                  at + "attention.output.LayerNorm")
         inner = gelu(linear(x, at + "intermediate.dense"))
         x = norm(x + linear(inner, at + "output.dense"), at + "output.LayerNorm")
+    if c.get("tokens"):
+        logits = linear(x, "classifier")
+        return fun.cross_entropy(logits.view(B * S, -1), words.view(-1), reduction="sum")
     if c["K"]:
         logits = linear(torch.tanh(linear(x[:, 0], "bert.pooler.dense")), "classifier")
         return fun.cross_entropy(logits, classes, ignore_index=-1, reduction="sum")
@@ -96,11 +104,11 @@ def make(name, c, seed):
     ids = torch.randint(1, c["V"], (B, S), generator=draw)
     ids[torch.rand((B, S), generator=draw) < 0.05] = 0
     types = (torch.arange(S)[None, :] >= 5).long().expand(B, S)
-    words = torch.randint(0, c["V"], (B, S), generator=draw)
+    words = torch.randint(0, c["K"] if c.get("tokens") else c["V"], (B, S), generator=draw)
     words[(torch.rand((B, S), generator=draw) < 0.4) | ~mask] = -100
     classes = torch.randint(0, max(c["K"], 1), (B,), generator=draw)
     classes[1] = -1
-    if c["K"]:
+    if c["K"] and not c.get("tokens"):
         words[:] = -100
     else:
         classes[:] = 0

@@ -263,6 +263,7 @@ struct own_case {
     const char *path;
     size_t V, C, L, H, F, P, K;
     enum sb_activation activation;
+    bool tokens;
 };
 
 static void check_own(const struct own_case *own)
@@ -279,8 +280,8 @@ static void check_own(const struct own_case *own)
         config.max_positions = own->P;
         config.label_count = own->K;
         config.activation = own->activation;
-        sb_golden_open(&golden, &config, own->K > 0 ? SB_HEAD_CLASSIFY : SB_HEAD_MLM, own->path,
-                       own->path, threads);
+        unsigned head = own->tokens ? SB_HEAD_TOKENS : own->K > 0 ? SB_HEAD_CLASSIFY : SB_HEAD_MLM;
+        sb_golden_open(&golden, &config, head, own->path, own->path, threads);
         struct sb_params *params = &golden.bert.params;
         params->tensors[params->word].row_sparse = false;
         double worst = 0;
@@ -336,10 +337,26 @@ static void pad_ids_inside_a_text_match_pytorch_in_double(void **state)
                                  .activation = SB_GELU_TANH});
 }
 
+static void token_classifier_matches_pytorch_in_double(void **state)
+{
+    (void)state;
+    check_own(&(struct own_case){.path = "tests/golden/bert_tokens.safetensors",
+                                 .V = 70,
+                                 .C = 24,
+                                 .L = 2,
+                                 .H = 2,
+                                 .F = 44,
+                                 .P = 24,
+                                 .K = 5,
+                                 .activation = SB_GELU_ERF,
+                                 .tokens = true});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classifier_matches_pytorch_in_double),
+        cmocka_unit_test(token_classifier_matches_pytorch_in_double),
         cmocka_unit_test(decoder_in_blocks_matches_pytorch_in_double),
         cmocka_unit_test(pad_ids_inside_a_text_match_pytorch_in_double),
         cmocka_unit_test(golden_small_forward_matches_pytorch),

@@ -126,10 +126,29 @@ static void run_body(struct pass *pass)
     bert_layers_forward(pass);
 }
 
-static void run_heads(struct pass *pass, bool mlm, bool classes)
+/* A classifier without a pooler is one of tokens. */
+static bool has_token_head(const struct sb_bert *bert)
+{
+    return bert->params.classifier_w != SIZE_MAX && bert->params.pooler_w == SIZE_MAX;
+}
+
+static bool has_target_head(const struct sb_bert *bert)
+{
+    return bert->params.transform_w != SIZE_MAX || has_token_head(bert);
+}
+
+static bool has_class_head(const struct sb_bert *bert)
+{
+    return bert->params.pooler_w != SIZE_MAX &&
+           (bert->params.classifier_w != SIZE_MAX || bert->params.nsp_w != SIZE_MAX);
+}
+
+static void run_heads(struct pass *pass, bool targets, bool classes)
 {
     const struct sb_params *params = &pass->bert->params;
-    if (mlm)
+    if (targets && has_token_head(pass->bert))
+        bert_token_head(pass);
+    else if (targets)
         bert_mlm_head(pass);
     if (classes && params->classifier_w != SIZE_MAX)
         bert_class_head(pass, params->classifier_w, params->classifier_b,
@@ -138,34 +157,24 @@ static void run_heads(struct pass *pass, bool mlm, bool classes)
         bert_class_head(pass, params->nsp_w, params->nsp_b, 2);
 }
 
-static bool has_mlm_head(const struct sb_bert *bert)
-{
-    return bert->params.transform_w != SIZE_MAX;
-}
-
-static bool has_class_head(const struct sb_bert *bert)
-{
-    return bert->params.classifier_w != SIZE_MAX || bert->params.nsp_w != SIZE_MAX;
-}
-
 void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch,
                    const struct sb_rng *dropout, struct sb_arena *arena, struct sb_grad *grad,
                    struct sb_stats *stats)
 {
     struct pass pass = {.bert = bert, .batch = batch, .arena = arena, .grad = grad, .stats = stats};
-    bool mlm = batch->target_count > 0 && has_mlm_head(bert);
+    bool targets = batch->target_count > 0 && has_target_head(bert);
     bool classes = batch->labels != NULL && has_class_head(bert);
-    if (batch->N == 0 || (!mlm && !classes))
+    if (batch->N == 0 || (!targets && !classes))
         return;
     begin(&pass, dropout);
-    choose_rows(&pass, false, mlm, classes);
+    choose_rows(&pass, false, targets, classes);
     run_body(&pass);
     int lowest = sb_params_lowest_trainable(&bert->params, &bert->config);
     if (lowest < (int)pass.L) {
         pass.dlast = take_floats(&pass, pass.asked.n * pass.C);
         memset(pass.dlast, 0, pass.asked.n * pass.C * sizeof(float));
     }
-    run_heads(&pass, mlm, classes);
+    run_heads(&pass, targets, classes);
     if (pass.dlast != NULL)
         bert_layers_backward(&pass);
 }
@@ -180,15 +189,15 @@ void sb_bert_eval(const struct sb_bert *bert, const struct sb_batch *batch, stru
                         .arena = arena,
                         .outputs = outputs != NULL ? outputs : &none,
                         .stats = stats != NULL ? stats : &unread};
-    bool mlm = batch->target_count > 0 && has_mlm_head(bert);
+    bool targets = batch->target_count > 0 && has_target_head(bert);
     bool classes =
         (batch->labels != NULL || pass.outputs->class_logits != NULL) && has_class_head(bert);
     if (batch->N == 0)
         return;
     begin(&pass, NULL);
-    choose_rows(&pass, pass.outputs->hidden != NULL, mlm, classes);
+    choose_rows(&pass, pass.outputs->hidden != NULL, targets, classes);
     run_body(&pass);
     if (pass.outputs->hidden != NULL)
         memcpy(pass.outputs->hidden, pass.layers[pass.L - 1].y, batch->N * pass.C * sizeof(float));
-    run_heads(&pass, mlm, classes);
+    run_heads(&pass, targets, classes);
 }

@@ -52,7 +52,7 @@ void sb_grad_add(struct sb_grad *left, const struct sb_grad *right, const struct
  *   in      dropout      key of this step, or NULL for no dropout
  *
  * stats: targets, loss and correct; what was seen (samples, tokens) the collation has counted.
- * The loss is a sum over targets (masked tokens; labelled sequences); so are the gradients.
+ * The loss is a sum over targets (masked tokens; labelled sequences; labelled tokens); so are the gradients.
  */
 void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch, const struct sb_rng *dropout,
                    struct sb_arena *arena, struct sb_grad *grad, struct sb_stats *stats);
@@ -61,7 +61,8 @@ void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch, con
 struct sb_outputs {
     float *hidden;         /* [N, C] last layer; then nothing below is cut short */
     float *class_logits;   /* [B, K] */
-    float *target_logits;  /* [target_count, V] of the MLM head at target_rows */
+    float *target_logits;  /* of the target_rows: [target_count, V] of the MLM head, or
+                              [target_count, K] of the token head */
 };
 void sb_bert_eval(const struct sb_bert *bert, const struct sb_batch *batch, struct sb_arena *arena,
                   struct sb_outputs *outputs, struct sb_stats *stats);

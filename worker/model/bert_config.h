@@ -15,6 +15,7 @@ enum sb_head {
     SB_HEAD_CLASSIFY = 2, /* pooler and classifier */
     SB_HEAD_NSP = 4,      /* pooler and next-sentence classifier: BertForPreTraining, for parity */
     SB_HEAD_POOLER = 8,   /* pooler alone */
+    SB_HEAD_TOKENS = 16,  /* classifier of every token, without a pooler; not beside another head */
 };
 
 enum sb_activation { SB_GELU_ERF, SB_GELU_TANH };
@@ -27,7 +28,7 @@ struct sb_bert_config {
     size_t intermediate_size; /* F */
     size_t max_positions;     /* P */
     size_t type_count;
-    size_t label_count; /* K; 0 without a classify head */
+    size_t label_count; /* K; 0 without a classifier */
     enum sb_activation activation;
     double hidden_dropout, attention_dropout, classifier_dropout; /* classifier < 0: as hidden */
     double initializer_range;

@@ -324,3 +324,62 @@ void bert_class_head(struct pass *pass, size_t weight, size_t bias, size_t K)
     if (dx != NULL)
         spread(pass, dx, pass->cls_at, B);
 }
+
+/* ---- the classifier of tokens ---- */
+
+struct token_drop {
+    struct pass *pass;
+    float *y;
+    const float *x;
+};
+
+static void drop_token_tile(void *context, size_t tile, size_t thread)
+{
+    const struct token_drop *run = context;
+    struct pass *pass = run->pass;
+    const struct sb_batch *batch = pass->batch;
+    uint32_t site = (uint32_t)(SITES_PER_LAYER * pass->L + 1);
+    size_t C = pass->C, first = tile * TILE_ROWS;
+    size_t end = first + TILE_ROWS < batch->target_count ? first + TILE_ROWS : batch->target_count;
+    for (size_t i = first; i < end; i++) {
+        size_t row = batch->target_rows[i];
+        sb_dropout_words(pass->words[thread], &pass->head_dropout, pass->all.sample[row], site,
+                         pass->all.position[row] * C, C);
+        sb_dropout_apply(run->y + i * C, run->x + i * C, pass->words[thread], C,
+                         &pass->head_dropout);
+    }
+}
+
+static void token_dropout(struct pass *pass, float *y, const float *x)
+{
+    struct token_drop run = {.pass = pass, .y = y, .x = x};
+    sb_pool_run(pass->bert->pool, tile_count_of(pass->batch->target_count), drop_token_tile, &run);
+}
+
+void bert_token_head(struct pass *pass)
+{
+    const struct sb_params *params = &pass->bert->params;
+    size_t n = pass->batch->target_count, C = pass->C, K = pass->bert->config.label_count;
+    bool drops = pass->head_dropout.threshold > 0;
+    float *x = take_floats(pass, n * C), *logits = take_floats(pass, n * K);
+    struct sb_xent_sums sums = {0};
+
+    bert_gather(pass, x, last_output(pass), pass->target_at, n);
+    if (drops)
+        token_dropout(pass, x, x);
+    linear(pass, logits, x, n, params->classifier_w, params->classifier_b);
+    if (pass->outputs != NULL && pass->outputs->target_logits != NULL)
+        memcpy(pass->outputs->target_logits, logits, n * K * sizeof(float));
+    sb_xent(pass_trains(pass) ? logits : NULL, &sums, logits, pass->batch->target_ids, n, K);
+    add_sums(pass, &sums);
+    if (!pass_trains(pass))
+        return;
+
+    float *dx = pass->dlast != NULL ? take_floats(pass, n * C) : NULL;
+    linear_backward(pass, dx, logits, x, n, params->classifier_w, params->classifier_b);
+    if (dx == NULL)
+        return;
+    if (drops)
+        token_dropout(pass, dx, dx);
+    spread(pass, dx, pass->target_at, n);
+}

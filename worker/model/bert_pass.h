@@ -138,6 +138,7 @@ void bert_grad_add_rows(struct sb_grad *grad, const struct sb_params *params, ui
 
 /* bert_heads.c: losses are added to stats, gradients to grad and to pass->dlast. */
 void bert_mlm_head(struct pass *pass);
+void bert_token_head(struct pass *pass);
 void bert_class_head(struct pass *pass, size_t weight, size_t bias, size_t K);
 
 #endif

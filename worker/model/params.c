@@ -97,6 +97,7 @@ static struct sb_tensor *add(struct sb_params *params, size_t *index, size_t row
 void sb_params_init(struct sb_params *params, const struct sb_bert_config *config, unsigned heads)
 {
     *params = (struct sb_params){.nsp_w = SIZE_MAX, .nsp_b = SIZE_MAX};
+    sb_assert(!(heads & SB_HEAD_TOKENS) || heads == SB_HEAD_TOKENS);
     POOLER_TENSORS(SET_ABSENT)
     MLM_TENSORS(SET_ABSENT)
     CLASSIFY_TENSORS(SET_ABSENT)
@@ -115,7 +116,7 @@ void sb_params_init(struct sb_params *params, const struct sb_bert_config *confi
     if (heads & SB_HEAD_MLM) {
         MLM_TENSORS(ADD_NAMED)
     }
-    if (heads & SB_HEAD_CLASSIFY) {
+    if (heads & (SB_HEAD_CLASSIFY | SB_HEAD_TOKENS)) {
         sb_assert(config->label_count > 0);
         CLASSIFY_TENSORS(ADD_NAMED)
     }
