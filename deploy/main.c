@@ -8,20 +8,9 @@
 
 struct command {
     const char *name;
-    int (*run)(int argc, char **argv); /* NULL: not part of this build */
+    int (*run)(int argc, char **argv);
     const char *help;
 };
-
-/* A build may leave commands out; what is not linked is not offered. */
-#pragma weak sb_cmd_train
-#pragma weak sb_cmd_plan
-#pragma weak sb_cmd_eval
-#pragma weak sb_cmd_predict
-#pragma weak sb_cmd_fill_mask
-#pragma weak sb_cmd_embed
-#pragma weak sb_cmd_tokenize
-#pragma weak sb_cmd_vocab
-#pragma weak sb_cmd_inspect
 
 static const struct command COMMANDS[] = {
     {"train", sb_cmd_train, "Train as a job file says: mlm or classify."},
@@ -42,8 +31,7 @@ static void print_help(FILE *out)
           "Train BERT on your own text with workers and parameter servers, and use the result.\n\n",
           out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (COMMANDS[i].run)
-            fprintf(out, "  %-11s %s\n", COMMANDS[i].name, COMMANDS[i].help);
+        fprintf(out, "  %-11s %s\n", COMMANDS[i].name, COMMANDS[i].help);
     fputs(
         "\n  --help      This text; `shardbert COMMAND --help` says more about one command.\n"
         "  --version   The version.\n\n"
@@ -77,7 +65,7 @@ static int unknown_command(const char *name)
 {
     const char *nearest = COMMANDS[0].name;
     for (size_t i = 1; i < COMMAND_COUNT; i++)
-        if (COMMANDS[i].run && edit_distance(name, COMMANDS[i].name) < edit_distance(name, nearest))
+        if (edit_distance(name, COMMANDS[i].name) < edit_distance(name, nearest))
             nearest = COMMANDS[i].name;
     fprintf(stderr,
             "shardbert: unknown command '%s'; did you mean '%s'? `shardbert --help` lists all\n",
@@ -100,7 +88,7 @@ int main(int argc, char **argv)
         return 0;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(argv[1], COMMANDS[i].name) != 0 || !COMMANDS[i].run)
+        if (strcmp(argv[1], COMMANDS[i].name) != 0)
             continue;
         /* Options are explained under this name. */
         char full_name[64];

@@ -76,10 +76,11 @@ validation_file: data/corpus-validation.txt
 output_dir: mlm
 line_by_line: true
 batch_size: 64
-num_train_epochs: 8
+num_train_epochs: 6
 learning_rate: 2e-3
 weight_decay: 0.01
 warmup_ratio: 0.06
+logging_steps: 100
 YAML
     cat >"$folder/classify.yaml" <<YAML
 # Stage 2: the model of stage 1 learns under which subject a text is filed.
@@ -94,6 +95,7 @@ num_train_epochs: 6
 learning_rate: 3e-4
 weight_decay: 0.01
 warmup_ratio: 0.1
+logging_steps: 100
 YAML
 }
 
@@ -119,8 +121,8 @@ say "packages"
 "$here/deploy/setup.sh" --quickstart
 
 say "build"
-cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSB_TESTS=OFF >/dev/null
-ninja -C "$build" --quiet
+cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
+ninja -C "$build" --quiet shardbert
 built=$SECONDS
 
 say "data: short English texts from the packages fortunes and fortunes-min"

@@ -113,7 +113,7 @@ while read -r file; do
 done < <(git ls-files '*.sh' .ci/run 2>/dev/null || ls deploy/*.sh tests/*.sh tests/*/*.sh)
 
 phase "build"
-if ! build build -DCMAKE_BUILD_TYPE=Release; then
+if ! build build -DSB_TESTS=ON -DCMAKE_BUILD_TYPE=Release; then
     fail_one "the build"
     finish
 fi
