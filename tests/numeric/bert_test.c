@@ -439,6 +439,27 @@ static void what_has_no_label_adds_nothing(void **state)
     close_model(&model);
 }
 
+static void two_heads_in_one_pass_are_the_sum_of_two_passes(void **state)
+{
+    (void)state;
+    struct model once, twice;
+    struct texts texts;
+    open_model(&once, SB_HEAD_MLM | SB_HEAD_CLASSIFY, 2);
+    open_model(&twice, SB_HEAD_MLM | SB_HEAD_CLASSIFY, 2);
+    write_texts(&texts, IN_ORDER, B);
+    struct sb_batch words = texts.batch, classes = texts.batch;
+    words.labels = NULL;
+    classes.target_count = 0;
+    train(&once, &texts.batch, true);
+    train(&twice, &words, true);
+    train(&twice, &classes, true);
+    assert_close_gradients(&once, &twice, 1e-5);
+    assert_true(fabs(once.stats.loss - twice.stats.loss) < 1e-5 * once.stats.loss);
+    assert_true(once.stats.targets == twice.stats.targets);
+    close_model(&once);
+    close_model(&twice);
+}
+
 static void passes_add_up(void **state)
 {
     (void)state;
@@ -470,6 +491,7 @@ int main(void)
         cmocka_unit_test(frozen_tensors_get_nothing_and_change_nothing_else),
         cmocka_unit_test(the_pad_row_learns_from_the_decoder_alone),
         cmocka_unit_test(what_has_no_label_adds_nothing),
+        cmocka_unit_test(two_heads_in_one_pass_are_the_sum_of_two_passes),
         cmocka_unit_test(passes_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

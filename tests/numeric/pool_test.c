@@ -1,6 +1,7 @@
 #include "pool.h"
 #include "support.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -80,6 +81,24 @@ static void every_thread_flushes_denormals(void **state)
     sb_pool_free(&pool);
 }
 
+static void *halve_here(void *tiny)
+{
+    sb_pool_run(NULL, 1, halve_a_denormal, tiny);
+    return NULL;
+}
+
+static void a_thread_that_made_no_pool_flushes_denormals_too(void **state)
+{
+    (void)state;
+    struct tiny tiny = {.value = 1.5e-38f};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, halve_here, &tiny), 0);
+    pthread_join(thread, NULL);
+#if defined(__SSE2__) || defined(__aarch64__)
+    assert_int_equal(atomic_load(&tiny.denormal_kept), 0);
+#endif
+}
+
 static void usable_cores_are_at_least_one_and_at_most_what_is_there(void **state)
 {
     (void)state;
@@ -94,6 +113,7 @@ int main(void)
         cmocka_unit_test(every_tile_runs_once_in_every_run),
         cmocka_unit_test(no_pool_means_the_calling_thread),
         cmocka_unit_test(every_thread_flushes_denormals),
+        cmocka_unit_test(a_thread_that_made_no_pool_flushes_denormals_too),
         cmocka_unit_test(usable_cores_are_at_least_one_and_at_most_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
