@@ -17,6 +17,7 @@ build_packages=(
     libprotobuf-c-dev       # heads of messages
     protobuf-c-compiler
     libopenblas-openmp-dev  # matrix products
+    liblbfgs-dev            # fitting of heads on embeddings
     libopenmpi-dev          # starting a cluster with mpirun
     openmpi-bin
     libmicrohttpd-dev       # /metrics, /healthz
