@@ -385,19 +385,26 @@ static int list(struct steps *steps, const char *output_dir, struct sb_err *err)
     return 0;
 }
 
-static int verify(const char *folder, uint64_t step, struct sb_ckpt_manifest *manifest,
-                  struct sb_err *err)
+int sb_ckpt_verify(struct sb_ckpt_manifest *manifest, const char *folder, struct sb_err *err)
 {
     char path[SB_PATH_BYTES];
     if (!sb_file_exists(sb_path_join(path, folder, MANIFEST)))
         return sb_err_set(err, SB_ERR_DATA, "'%s' has no manifest: it was not finished", folder);
     if (read_manifest(manifest, folder, err) < 0)
         return -1;
-    if (manifest->step != step)
-        return sb_err_set(err, SB_ERR_DATA, "'%s' holds step %" PRIu64, folder, manifest->step);
     for (size_t i = 0; i < manifest->file_count; i++)
         if (verify_file(folder, &manifest->files[i], err) < 0)
             return -1;
+    return 0;
+}
+
+static int verify_step(const char *folder, uint64_t step, struct sb_ckpt_manifest *manifest,
+                       struct sb_err *err)
+{
+    if (sb_ckpt_verify(manifest, folder, err) < 0)
+        return -1;
+    if (manifest->step != step)
+        return sb_err_set(err, SB_ERR_DATA, "'%s' holds step %" PRIu64, folder, manifest->step);
     return 0;
 }
 
@@ -413,7 +420,7 @@ static int newest(void *context, const char *output_dir, char *folder,
     for (size_t i = 0; i < steps.count && !found; i++) {
         struct sb_err why = SB_ERR_INIT;
         sb_ckpt_folder(folder, output_dir, steps.items[i]);
-        found = verify(folder, steps.items[i], manifest, &why) == 0;
+        found = verify_step(folder, steps.items[i], manifest, &why) == 0;
         if (found)
             break;
         sb_ckpt_manifest_release(manifest);

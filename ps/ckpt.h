@@ -91,6 +91,12 @@ struct sb_disk {
 /* Real folders. */
 extern const struct sb_disk sb_disk_files;
 
+/*
+ * Reads the manifest of one folder and checks all files that it names, bytes and checksums.  The
+ * manifest, empty before, is to be released after a failure too.
+ */
+int sb_ckpt_verify(struct sb_ckpt_manifest *manifest, const char *folder, struct sb_err *err);
+
 /* "output_dir/checkpoint-<step>" */
 void sb_ckpt_folder(char folder[4096], const char *output_dir, uint64_t step);
 

@@ -123,6 +123,24 @@ is "eval leaves nothing behind" \
 # --- inspect, help -------------------------------------------------------------------------------
 "$shardbert" inspect $model >"$out" 2>&1
 is "inspect names the tensors" "$(grep -c 'classifier.weight' "$out")" 1
+cat >"$work/train.yaml" <<YAML
+task: classify
+model_name_or_path: $PWD/$model
+train_file: $PWD/$golden/labelled.jsonl
+output_dir: inspected
+max_steps: 2
+YAML
+if run inspected "$shardbert" train "$work/train.yaml" --quiet; then
+    checkpoint=$work/inspected/checkpoint-2
+    exits "inspect knows a checkpoint, its step and its settings" 0 "step 2, term 1, complete" "$shardbert" inspect "$checkpoint"
+    state=$(find "$checkpoint" -name '*.safetensors')
+    printf 'x' | dd of="$state" bs=1 seek=4000 conv=notrunc status=none
+    exits "a damaged checkpoint is bad data" 65 "checksum" "$shardbert" inspect "$checkpoint"
+    rm "$checkpoint/MANIFEST.json"
+    exits "a checkpoint without a manifest was not finished" 65 "not finished" "$shardbert" inspect "$checkpoint"
+else
+    not_ok "inspect knows a checkpoint"
+fi
 for command in eval predict fill-mask embed tokenize vocab inspect train; do
     exits "$command --help explains itself" 0 "Usage: shardbert $command" "$shardbert" $command --help
 done
