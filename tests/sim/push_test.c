@@ -191,6 +191,22 @@ static void a_worker_that_falls_silent_is_named(void **state)
     sim_result_release(&run);
 }
 
+/* Whoever speaks, whatever he says: the servers stay up, and the run ends one way or another. */
+static void forged_messages_stop_nobody(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct sim_options options = options_of(seed, 1 + seed % 3, 1 + seed % 4);
+        struct sim_result run;
+        options.network.forge = 400;
+        options.checksum = seed % 2;
+        sim_run(&options, &run);
+        if (run.code < 0)
+            fail_msg("seed %" PRIu64 ": no end after %g s", seed, run.virtual_seconds);
+        sim_result_release(&run);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_poisoned_first_copy_is_noticed),
         cmocka_unit_test(a_gradient_that_is_not_finite_stops_the_run),
         cmocka_unit_test(a_worker_that_falls_silent_is_named),
+        cmocka_unit_test(forged_messages_stop_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,24 @@ static void put(struct sim *sim, uint64_t from, uint64_t to, struct sb_msg *msg)
         (struct flight){sim->now_ns + delay, sim->number++, from, to, msg};
 }
 
+/* Bits of the head are flipped, frames are cut or left out, and the sender is anybody: a worker, a
+ * server, a stranger. */
+static void forge(struct sim *sim, const struct sb_msg *msg)
+{
+    struct sb_msg *other = sb_msg_copy(msg);
+    for (uint64_t flips = draw(sim) % 4; flips > 0; flips--)
+        other->head[draw(sim) % other->head_bytes] ^= (uint8_t)(1u << draw(sim) % 8);
+    copy_frames(other);
+    if (other->frame_count && chance(sim, 300))
+        other->frames[0]->bytes = draw(sim) % (other->frames[0]->bytes + 1);
+    if (other->frame_count && chance(sim, 200))
+        sb_frame_drop(&other->frames[--other->frame_count]);
+    uint64_t from = chance(sim, 300)   ? 1 + draw(sim) % sim->options->servers
+                    : chance(sim, 500) ? SB_PEER_WORKER_BIT | draw(sim) % 8
+                                       : sim->workers[draw(sim) % sim->options->workers].peer;
+    put(sim, from, draw(sim) % sim->options->servers, other);
+}
+
 static void transmit(struct sim *sim, uint64_t from, struct sb_outbox *out)
 {
     const struct sim_network *network = &sim->options->network;
@@ -101,6 +119,8 @@ static void transmit(struct sim *sim, uint64_t from, struct sb_outbox *out)
         out->items[i].msg = NULL;
         if (network->wire)
             copy_frames(msg);
+        if (chance(sim, network->forge))
+            forge(sim, msg);
         while (chance(sim, network->repeat)) {
             struct sb_msg *again = sb_msg_copy(msg);
             if (network->wire)
@@ -168,6 +188,8 @@ static struct sb_msg *poison(struct sim *sim, uint64_t server, struct sb_msg *ms
 /* Remembers which pushes were taken, and counts those that were not. */
 static void listen(struct sim *sim, uint64_t server, const struct sb_outbox *out)
 {
+    if (sim->options->network.forge) /* then nothing can be said about answers */
+        return;
     for (size_t i = 0; i < out->count; i++) {
         Sb__Head *head = sb_msg_open(out->items[i].msg, NULL);
         assert_non_null(head);
@@ -202,8 +224,9 @@ static void deliver(struct sim *sim, struct flight *flight)
     struct sim_worker *worker = find_worker(sim, flight->to);
     if (worker) {
         sb_client_handle(worker->client, sim->now_ns, flight->from, &flight->msg, &out);
+    } else if (flight->to >= sim->options->servers) {
+        assert_true(sim->options->network.forge > 0); /* an answer to a stranger */
     } else {
-        assert_true(flight->to < sim->options->servers);
         if (sim->options->network.poison_first || sim->options->network.poison_repeats)
             flight->msg = poison(sim, flight->to, flight->msg);
         sb_server_handle(sim->servers[flight->to], sim->now_ns, flight->from, &flight->msg, &out);

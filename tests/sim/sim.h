@@ -24,6 +24,8 @@ struct sim_network {
     bool wire;           /* frames are copied, as by sockets; else shared, as inside one process */
     bool poison_repeats; /* the second copy of a push that was taken carries other numbers */
     bool poison_first;   /* negative control: so does a first copy */
+    unsigned forge; /* share of messages after which one with flipped bits follows, from anyone but
+                       server 0 */
 };
 
 struct sim_options {
