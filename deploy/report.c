@@ -12,6 +12,8 @@ int sb_report_begin(struct sb_report *report, const struct sb_job *job, const ch
     char bound[SB_METRICS_ADDRESS_BYTES];
     *report = (struct sb_report){.job = job};
     sb_log_open(&(struct sb_log_options){.format = job->log_format, .role = role, .index = index});
+    if (!strcmp(role, "plan"))
+        return 0;
     report->metrics = sb_metrics_new(role, index);
     if (sb_metrics_serve(report->metrics, job->metrics_address, bound, err) < 0)
         return -1;

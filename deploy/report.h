@@ -22,7 +22,7 @@ struct sb_report {
 };
 
 /* Sets the log up, serves the metrics and logs `metrics=HOST:PORT`.  role: "train", "server",
- * "worker". */
+ * "worker"; "plan" serves none. */
 int sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
                     uint32_t index, struct sb_err *err);
 void sb_report_end(struct sb_report *report);

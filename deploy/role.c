@@ -21,6 +21,13 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
     }
     sb_signals_install(role->args.child);
     sb_job_canonical(&role->args.job, &role->canonical);
+    if (role->canonical.count > SB_HEAD_BYTES_MAX / 4) {
+        sb_err_set(err, SB_ERR_CONFIG,
+                   "the settings are %zu bytes of text, and peers exchange at most %d",
+                   role->canonical.count, SB_HEAD_BYTES_MAX / 4);
+        sb_role_end(role);
+        return -1;
+    }
     role->pool = sb_pool_new(role->args.job.threads);
     sb_fingerprint(role->fingerprint);
     return sb_report_begin(&role->report, &role->args.job, name, role->args.index, err);
@@ -115,8 +122,7 @@ static int connect_servers(struct sb_net *net, const Sb__Welcome *welcome, struc
     return 0;
 }
 
-int sb_role_work(struct sb_role *role, const struct sb_place *place, bool embedded,
-                 struct sb_err *err)
+int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err)
 {
     struct sb_task *task = NULL;
     if (sb_task_open(&task, &role->args.job, role->pool, sb_report_prepare, &role->report, err) < 0)
@@ -125,7 +131,7 @@ int sb_role_work(struct sb_role *role, const struct sb_place *place, bool embedd
         sb_report_task(&role->report, task);
     struct sb_worker_options options = {.job = &role->args.job,
                                         .task = task,
-                                        .net = place->net,
+                                        .net = &place->net,
                                         .self = place->self,
                                         .canonical = role->canonical.data,
                                         .fingerprint = role->fingerprint,

@@ -50,6 +50,13 @@ static void set_score(json_t *results, const char *prefix, const char *name, dou
         json_object_set_new(results, key, real);
 }
 
+static void set_count(json_t *results, const char *prefix, const char *name, double value)
+{
+    char key[64];
+    snprintf(key, sizeof(key), "%s_%s", prefix, name);
+    json_object_set_new(results, key, json_integer((json_int_t)value));
+}
+
 json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
 {
     const char *prefix = strcmp(evaluation->set->name, "test") ? "eval" : "test";
@@ -75,7 +82,8 @@ json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
             if (sb_scores_get(&value, &scores, name))
                 set_score(results, prefix, name, value);
     }
-    set_score(results, prefix, "samples", sums.of[SB_SUM_SAMPLES]);
+    set_count(results, prefix, "samples", sums.of[SB_SUM_SAMPLES]);
+    set_count(results, prefix, "targets", targets);
     free(all);
     return results;
 }

@@ -315,6 +315,7 @@ static void report_traffic(const struct worker *w)
 
 static void release(struct worker *w)
 {
+    sb_net_free(w->options->net);
     sb_client_free(&w->client);
     sb_outbox_release(&w->out);
     for (size_t i = 0; i < w->grad_count; i++) {
@@ -326,7 +327,7 @@ static void release(struct worker *w)
 
 int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
 {
-    struct worker w = {.options = options, .task = options->task, .net = options->net};
+    struct worker w = {.options = options, .task = options->task, .net = *options->net};
     struct sb_plan plan;
     size_t span_count;
     struct sb_span *spans = sb_spans_of_task(options->task, &span_count);

@@ -18,7 +18,8 @@
 struct sb_worker_options {
     const struct sb_job *job;
     struct sb_task *task;
-    struct sb_net *net;      /* connected to the coordinator */
+    struct sb_net **net;     /* connected to the coordinator; closed and NULL at the end: what is
+                                still on its way must not outlive the memory it lies in */
     uint64_t self;           /* our peer number */
     const char *canonical;   /* JOB settings */
     const char *fingerprint; /* numerics */

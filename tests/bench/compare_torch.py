@@ -85,7 +85,9 @@ class Compare:
 
     def case(self, task, body):
         name = f"{task}-{body}"
-        off = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0, "classifier_dropout": 0}
+        off = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}
+        if task == "classify":
+            off["classifier_dropout"] = 0
         path, start = self.job(name + "-start", task, body, learning_rate=0, max_steps=1, warmup_steps=0)
         self.ours(path)
         path, _ = self.job(name + "-curve", task, body, **off)

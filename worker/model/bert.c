@@ -157,6 +157,29 @@ static void run_heads(struct pass *pass, bool targets, bool classes)
         bert_class_head(pass, params->nsp_w, params->nsp_b, 2);
 }
 
+int sb_bert_check(const struct sb_bert *bert, const struct sb_batch *batch, struct sb_err *err)
+{
+    const struct sb_bert_config *config = &bert->config;
+    for (size_t b = 0; b < batch->B; b++) {
+        size_t length = batch->starts[b + 1] - batch->starts[b];
+        unsigned long long number = batch->samples[b];
+        if (length == 0 || length > config->max_positions)
+            return sb_err_set(err, SB_ERR_DATA,
+                              "sample %llu has %zu tokens; the model takes 1 to %zu", number,
+                              length, config->max_positions);
+        for (size_t row = batch->starts[b]; row < batch->starts[b + 1]; row++) {
+            if (batch->ids[row] < 0 || (size_t)batch->ids[row] >= config->vocab_size)
+                return sb_err_set(err, SB_ERR_DATA, "sample %llu has token %d; the model knows %zu",
+                                  number, (int)batch->ids[row], config->vocab_size);
+            if (batch->types[row] >= config->type_count)
+                return sb_err_set(
+                    err, SB_ERR_DATA,
+                    "sample %llu has a second text, but the model knows one token type", number);
+        }
+    }
+    return 0;
+}
+
 void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch,
                    const struct sb_rng *dropout, struct sb_arena *arena, struct sb_grad *grad,
                    struct sb_stats *stats)

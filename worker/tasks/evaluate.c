@@ -47,7 +47,8 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
         for (uint64_t i = 0; i < count; i++)
             samples[i] = first + i;
         if (sb_collate(&batch, dataset, tokenizer, samples, count, masks, masks ? &mask_key : NULL,
-                       arena, stats, err) < 0)
+                       arena, stats, err) < 0 ||
+            sb_bert_check(bert, &batch, err) < 0)
             return -1;
         if (!masks)
             outputs.class_logits = sb_arena_array(arena, float, batch.B *K);

@@ -108,6 +108,20 @@ static void take_label_names(struct sb_bert_config *config, const struct sb_data
     free(names);
 }
 
+/* Names travel in the plan of HELLO, whose head is limited. */
+static int check_label_bytes(const struct sb_bert_config *config, struct sb_err *err)
+{
+    enum { LABEL_BYTES_MAX = 32 << 10 };
+    size_t bytes = 0;
+    for (size_t i = 0; i < config->label_count; i++)
+        bytes += strlen(config->labels[i]) + 4;
+    if (bytes <= LABEL_BYTES_MAX)
+        return 0;
+    return sb_err_set(err, SB_ERR_DATA,
+                      "%zu labels have names of %zu bytes; at most %d are possible",
+                      config->label_count, bytes, LABEL_BYTES_MAX);
+}
+
 /* The training file first: without a list, and without a model that has one, it names the classes.
  */
 static int open_train_data(struct sb_task *task, struct data_request *request, struct sb_err *err)
@@ -130,12 +144,12 @@ static int open_train_data(struct sb_task *task, struct data_request *request, s
     if (!config->label_count)
         take_label_names(config, task->train);
     if (config->label_count < 2)
-        return sb_err_set(err, SB_ERR_DATA,
-                          "'%s' has only the label '%s', but a classifier needs at least two",
-                          job->train_file.items[0], config->label_count ? config->labels[0] : "(none)");
+        return sb_err_set(
+            err, SB_ERR_DATA, "'%s' has only the label '%s', but a classifier needs at least two",
+            job->train_file.items[0], config->label_count ? config->labels[0] : "(none)");
     request->labels = config->labels;
     request->label_count = config->label_count;
-    return 0;
+    return check_label_bytes(config, err);
 }
 
 static int open_all_data(struct sb_task *task, struct data_request request, struct sb_err *err)

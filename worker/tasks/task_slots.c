@@ -65,15 +65,6 @@ static size_t pass_count(const struct slot_samples *mine, size_t first, size_t m
     return count;
 }
 
-static int collate(struct sb_batch *batch, struct sb_task *task, const struct sb_dataset *data,
-                   const struct slot_samples *mine, size_t first, size_t count,
-                   const struct sb_rng *mask_key, struct sb_stats *stats, struct sb_err *err)
-{
-    sb_arena_reset(&task->pass_arena);
-    return sb_collate(batch, data, task->tokenizer, mine->samples + first, count,
-                      task->mlm ? &task->masks : NULL, mask_key, &task->pass_arena, stats, err);
-}
-
 static bool has_dropout(const struct sb_bert_config *config)
 {
     return config->hidden_dropout > 0 || config->attention_dropout > 0 ||
@@ -96,7 +87,11 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
     for (size_t first = 0, count; first < mine.count; first += count) {
         struct sb_batch batch;
         count = pass_count(&mine, first, job->max_tokens_per_pass);
-        if (collate(&batch, task, task->train, &mine, first, count, &masks, stats, err) < 0)
+        sb_arena_reset(&task->pass_arena);
+        if (sb_collate(&batch, task->train, task->tokenizer, mine.samples + first, count,
+                       task->mlm ? &task->masks : NULL, &masks, &task->pass_arena, stats,
+                       err) < 0 ||
+            sb_bert_check(&task->bert, &batch, err) < 0)
             return sb_err_context(err, "reading slot %" PRIu32 " of step %" PRIu64, slot, step);
         sb_bert_train(&task->bert, &batch, dropout_key, &task->pass_arena, grad, stats);
     }
