@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Exported folders in the hands of others: onnx.checker reads the graphs, ONNX Runtime and transformers.js
+# run them, and the answers are those of predict, embed and fill-mask.  The JavaScript packages are
+# fetched into a temporary folder (seconds); where npm or its registry is out of reach this is
+# skipped, and fails under CI=true.
+source "$(dirname "$0")/../support/cluster.sh"
+set +e # commands that fail are what is looked at here
+
+npm_packages=(onnxruntime-node@1.30.0 @huggingface/transformers@4.3.1)
+python=/usr/bin/python3 # the one that sees Debian's packages
+tolerance=2e-5          # both sides compute in float; times max(1, |number|)
+
+shardbert=$build/shardbert
+golden=tests/golden/commands
+small=$golden/model
+general=$shared/data/models/bert-tiny-general
+
+# unavailable WHAT: a tool that is needed is not there.
+unavailable() {
+    if [ "${CI:-}" = true ]; then not_ok "$1"; else echo "skip $1"; fi
+}
+
+# export_to NAME FORMAT MODEL [OPTION...]: into $work/NAME.
+export_to() {
+    local name=$1 format=$2 model=$3
+    shift 3
+    if ! "$shardbert" export --model "$model" --format "$format" --output "$work/$name" "$@" \
+        2>"$work/stderr"; then
+        not_ok "export of $name" "$(head -c 300 "$work/stderr")"
+    fi
+}
+
+# answers NAME COMMAND MODEL TEXTS [OPTION...]: into $work/NAME.
+answers() {
+    local name=$1 command=$2 model=$3 texts=$4
+    shift 4
+    "$shardbert" "$command" --model "$model" "$@" "$texts" >"$work/$name" 2>"$work/stderr" ||
+        not_ok "answers of $name" "$(head -c 300 "$work/stderr")"
+}
+
+# expect NAME KIND FOLDER TEXTS ANSWERS: a line for check_export.mjs.
+expect() {
+    jq -nc --arg name "$1" --arg kind "$2" --arg folder "$3" --arg texts "$4" \
+        --arg answers "$work/$5" --argjson tolerance "$tolerance" '$ARGS.named' >>"$work/checks"
+}
+
+# --- the folders ---------------------------------------------------------------------------------
+texts=$PWD/$golden/texts.txt
+export_to classes classifier $small
+answers classes.jsonl predict $small "$texts" --logits
+expect "ONNX Runtime gives the logits of predict" logits classes "$texts" classes.jsonl
+grep -v '^{' "$texts" | head -4 >"$work/plain.txt"
+answers plain.jsonl predict $small "$work/plain.txt"
+expect "transformers.js classifies as predict does" classes classes "$work/plain.txt" plain.jsonl
+
+mkdir "$work/tanh-model"
+cp $small/* "$work/tanh-model"
+sed -i 's/"hidden_act": "gelu"/"hidden_act": "gelu_new"/' "$work/tanh-model/config.json"
+export_to tanh onnx "$work/tanh-model"
+answers tanh.jsonl predict "$work/tanh-model" "$texts" --logits
+expect "the tanh form of GELU is the one of predict" logits tanh "$texts" tanh.jsonl
+
+for pooling in mean cls max; do
+    export_to $pooling onnx $small --head embed --pooling $pooling
+    answers $pooling.jsonl embed $small "$texts" --pooling $pooling
+    expect "sentence embedding by $pooling is that of embed" sentence $pooling "$texts" $pooling.jsonl
+done
+export_to sentences sentence-transformers $small --pooling max --normalize --max-length 20
+export_to again onnx "$work/sentences"
+answers again.jsonl embed $small "$texts" --pooling max --normalize --max-length 20
+expect "a sentence-transformers folder says how it is pooled" sentence again "$texts" again.jsonl
+answers sentences.jsonl embed "$work/sentences" "$texts" --pooling max --normalize --max-length 20
+is "its body is the body that went in" "$(cksum <"$work/sentences.jsonl")" "$(cksum <"$work/again.jsonl")"
+
+graphs=("$work"/{classes,tanh,mean,cls,max,again}/onnx/model.onnx)
+if [ -d "$general" ]; then
+    cut -f2 "$shared/data/classification/rotten_tomatoes/validation.tsv" | head -30 >"$work/reviews.txt"
+    awk '{ $(int(NF / 2) + 1) = "[MASK]"; print }' "$work/reviews.txt" >"$work/masked.txt"
+    export_to body onnx "$general" --head body
+    answers body.jsonl embed "$general" "$work/reviews.txt"
+    expect "transformers.js's features are those of embed" features body "$work/reviews.txt" body.jsonl
+    export_to masked onnx "$general"
+    answers masked.jsonl fill-mask "$general" "$work/masked.txt" --top-k 5
+    expect "transformers.js proposes the words of fill-mask" fill-mask masked "$work/masked.txt" masked.jsonl
+    graphs+=("$work"/{body,masked}/onnx/model.onnx)
+else
+    unavailable "no model in '$general' (SHARDBERT_SHARED)"
+fi
+
+# --- what others say -----------------------------------------------------------------------------
+if $python -c 'import onnx' 2>/dev/null; then
+    $python tests/support/check_onnx.py "${graphs[@]}"
+else
+    unavailable "$python has no onnx (python3-onnx)"
+fi
+
+fetch_packages() {
+    mkdir "$work/npm" && cp tests/support/check_export.mjs "$work/npm" && cd "$work/npm" &&
+        echo '{"private": true}' >package.json &&
+        timeout 300 npm install --ignore-scripts --no-audit --no-fund --prefer-offline "${npm_packages[@]}"
+}
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    unavailable "no node and npm to run the exported graphs"
+elif ! (fetch_packages) >"$work/npm.log" 2>&1; then
+    unavailable "npm install of ${npm_packages[*]}: $(grep -m1 'npm error' "$work/npm.log")"
+else
+    timeout 300 node "$work/npm/check_export.mjs" "$work" <"$work/checks" 2>"$work/stderr" ||
+        not_ok "check_export.mjs" "$(head -c 300 "$work/stderr")"
+fi
+
+# --- what goes wrong -----------------------------------------------------------------------------
+wrong() {
+    local name=$1 code=$2 words=$3
+    shift 3
+    exits "$name" "$code" "$words" "$shardbert" export "$@"
+}
+exits "export --help explains itself" 0 "Usage: shardbert export" "$shardbert" export --help
+wrong "a missing format is wrong use" 64 "--format" --model $small --output "$work/x"
+wrong "an unknown format is wrong use" 64 "sentence-transformers" --model $small --format pickle --output "$work/x"
+wrong "a missing output is wrong use" 64 "--output" --model $small --format onnx
+wrong "pooling without an embedding is wrong use" 64 "--head embed" --model $small --format onnx --pooling cls --output "$work/x"
+wrong "a missing model is missing input" 66 "$work/none" --model "$work/none" --format onnx --output "$work/x"
+wrong "the model's own folder is not written" 73 "own folder" --model "$work/tanh-model" --format onnx --output "$work/tanh-model/."
+wrong "a classifier that is not there is bad data" 65 "no classifier" --model "$work/sentences" --format classifier --output "$work/x"
+: >"$work/file"
+wrong "an output that cannot be made is named" 73 "$work/file" --model $small --format onnx --output "$work/file/x"
