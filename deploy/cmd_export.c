@@ -11,7 +11,7 @@ enum { KEY_HEAD = 256 };
 enum format { FORMAT_NONE, FORMAT_ONNX, FORMAT_SENTENCE_TRANSFORMERS, FORMAT_CLASSIFIER };
 
 static const char *const FORMAT_NAMES[] = {"", "onnx", "sentence-transformers", "classifier"};
-static const char *const HEAD_NAMES[] = {"body", "mlm", "classify", "embed"};
+static const char *const HEAD_NAMES[] = {"body", "mlm", "classify", "ner", "embed"};
 enum {
     FORMAT_COUNT = sizeof(FORMAT_NAMES) / sizeof(FORMAT_NAMES[0]),
     HEAD_COUNT = sizeof(HEAD_NAMES) / sizeof(HEAD_NAMES[0]),
@@ -119,7 +119,7 @@ int sb_cmd_export(int argc, char **argv)
         {"format", 'f', "FORMAT", 0, "onnx, sentence-transformers or classifier (required)", 0},
         {"output", 'o', "DIR", 0, "The folder to write (required)", 0},
         {"head", KEY_HEAD, "HEAD", 0,
-         "onnx: body, mlm, classify or embed (default: what the model folder is)", 0},
+         "onnx: body, mlm, classify, ner or embed (default: what the model folder is)", 0},
         {"pooling", 'p', "HOW", 0,
          "mean, cls or max over the tokens (default: as the folder says, else mean)", 0},
         {"normalize", 'n', NULL, 0, "Scale each sentence embedding to length 1", 0},
@@ -135,7 +135,7 @@ int sb_cmd_export(int argc, char **argv)
             "Write a model folder for other programs.\v"
             "onnx: onnx/model.onnx, config.json and the tokenizer, as ONNX Runtime and "
             "transformers.js take them. Inputs are input_ids, attention_mask and token_type_ids "
-            "[batch, sequence]. Outputs are last_hidden_state (body), logits (mlm, classify), "
+            "[batch, sequence]. Outputs are last_hidden_state (body), logits (mlm, classify, ner), "
             "token_embeddings and sentence_embedding (embed).\n"
             "classifier: the same, with the logits of the classes, whatever else the model has.\n"
             "sentence-transformers: the body with its pooling, as that library takes it.",

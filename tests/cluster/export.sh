@@ -72,7 +72,30 @@ expect "a sentence-transformers folder says how it is pooled" sentence again "$t
 answers sentences.jsonl embed "$work/sentences" "$texts" --pooling max --normalize --max-length 20
 is "its body is the body that went in" "$(cksum <"$work/sentences.jsonl")" "$(cksum <"$work/again.jsonl")"
 
-graphs=("$work"/{classes,tanh,mean,cls,max,again}/onnx/model.onnx)
+# golden_model NAME ARCHITECTURE LAYERS HEADS ACTIVATION: a model of tests/golden, as a folder.
+golden_model() {
+    local name=$1 file=$PWD/tests/golden/bert_$1.safetensors
+    mkdir "$work/model-$name"
+    cp "$file" "$work/model-$name/model.safetensors"
+    head -c "$(($(od -An -tu8 -N8 "$file") + 8))" "$file" | tail -c +9 |
+        jq --arg architecture "$2" --argjson layers "$3" --argjson heads "$4" --arg act "$5" '
+            def shape(name): .[name].shape;
+            shape("bert.embeddings.word_embeddings.weight") as [$v, $c] | {
+                architectures: [$architecture], model_type: "bert", vocab_size: $v, hidden_size: $c,
+                num_hidden_layers: $layers, num_attention_heads: $heads, hidden_act: $act,
+                intermediate_size: shape("bert.encoder.layer.0.intermediate.dense.bias")[0],
+                max_position_embeddings: shape("bert.embeddings.position_embeddings.weight")[0],
+                num_labels: shape("classifier.bias")[0]?}' >"$work/model-$name/config.json"
+    printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' >"$work/model-$name/vocab.txt"
+    export_to "torch-$name" onnx "$work/model-$name"
+    expect "ONNX Runtime's loss is PyTorch's: $name" loss "torch-$name" "" "model-$name/model.safetensors"
+}
+golden_model classify BertForSequenceClassification 3 3 gelu_new
+golden_model mlm BertForMaskedLM 1 2 gelu
+golden_model mlm_tanh BertForMaskedLM 2 4 gelu_new
+golden_model tokens BertForTokenClassification 2 2 gelu
+
+graphs=("$work"/{classes,tanh,mean,cls,max,again,torch-{classify,mlm,mlm_tanh,tokens}}/onnx/model.onnx)
 if [ -d "$general" ]; then
     cut -f2 "$shared/data/classification/rotten_tomatoes/validation.tsv" | head -30 >"$work/reviews.txt"
     awk '{ $(int(NF / 2) + 1) = "[MASK]"; print }' "$work/reviews.txt" >"$work/masked.txt"

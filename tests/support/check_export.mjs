@@ -79,7 +79,44 @@ async function runPipeline(check, task, options, compare) {
     answers.forEach((answer, i) => compare(results[i], answer, `line ${i + 1}`));
 }
 
+// A safetensors file: its tensors by name, as {shape, data}.
+function readTensors(path) {
+    const file = readFileSync(path);
+    const headerEnd = 8 + Number(file.readBigUInt64LE(0));
+    const header = JSON.parse(file.subarray(8, headerEnd));
+    const views = { F32: Float32Array, F64: Float64Array, I64: BigInt64Array };
+    return Object.fromEntries(Object.entries(header).map(([name, { dtype, shape, data_offsets }]) => {
+        const bytes = Uint8Array.from(file.subarray(headerEnd + data_offsets[0], headerEnd + data_offsets[1]));
+        return [name, { shape, data: new views[dtype](bytes.buffer) }];
+    }));
+}
+
+// The cross-entropy of a row of logits at its label.
+function crossEntropy(logits, label) {
+    const most = Math.max(...logits);
+    return Math.log(logits.reduce((sum, x) => sum + Math.exp(x - most), 0)) + most - logits[label];
+}
+
+// The sum of the losses of all labels, which PyTorch computed in double: answers is a golden file.
+async function checkLoss(check, comparison) {
+    const session = await ort.InferenceSession.create(join(root, check.folder, 'onnx/model.onnx'));
+    const golden = readTensors(check.answers);
+    const feeds = {};
+    for (const key of session.inputNames)
+        feeds[key] = new ort.Tensor('int64', golden[key].data, golden[key].shape);
+    const { logits } = await session.run(feeds);
+    const { data } = logits.dims.length === 3 ? golden.labels : golden.next_sentence_label;
+    const width = logits.dims.at(-1);
+    let sum = 0;
+    data.forEach((label, row) => {
+        if (label >= 0)
+            sum += crossEntropy(logits.data.slice(row * width, (row + 1) * width), Number(label));
+    });
+    comparison.numbers([sum], golden['out.loss_sum'].data, 'loss');
+}
+
 const kinds = {
+    loss: checkLoss,
     logits: (check, comparison) => runGraph(check, 'logits', 'logits', comparison),
     sentence: (check, comparison) =>
         runGraph(check, 'sentence_embedding', 'embedding', comparison),

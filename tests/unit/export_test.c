@@ -227,6 +227,7 @@ static void a_folder_is_what_its_architecture_says(void **state)
         enum sb_onnx_head head;
     } cases[] = {
         {"{\"architectures\": [\"BertForSequenceClassification\"]}", SB_ONNX_CLASSIFY},
+        {"{\"architectures\": [\"BertForTokenClassification\"]}", SB_ONNX_TOKENS},
         {"{\"architectures\": [\"BertForMaskedLM\"]}", SB_ONNX_MLM},
         {"{\"architectures\": [\"BertForPreTraining\"]}", SB_ONNX_MLM},
         {"{\"architectures\": [\"BertModel\"]}", SB_ONNX_BODY},

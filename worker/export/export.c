@@ -14,6 +14,7 @@ static const struct {
     enum sb_onnx_head head;
 } heads[] = {
     {"SequenceClassification", "BertForSequenceClassification", SB_ONNX_CLASSIFY},
+    {"TokenClassification", "BertForTokenClassification", SB_ONNX_TOKENS},
     {"MaskedLM", "BertForMaskedLM", SB_ONNX_MLM},
     {"PreTraining", "BertForMaskedLM", SB_ONNX_MLM},
     {"", "BertModel", SB_ONNX_BODY},
@@ -93,11 +94,12 @@ static int write_config(const struct sb_export *export, const struct sb_bert_con
     json_object_set_new(root, "architectures", json_pack("[s]", architecture_of(head)));
     json_object_set_new(root, "model_type", json_string("bert"));
     json_object_set_new(root, "torch_dtype", json_string("float32"));
-    if (head == SB_ONNX_CLASSIFY)
-        set_labels(root, config);
+    const bool classifies = head == SB_ONNX_CLASSIFY || head == SB_ONNX_TOKENS;
     const size_t count = sizeof(of_classifiers) / sizeof(of_classifiers[0]);
-    for (size_t i = 0; head != SB_ONNX_CLASSIFY && i < count; i++)
+    for (size_t i = 0; !classifies && i < count; i++)
         json_object_del(root, of_classifiers[i]);
+    if (classifies)
+        set_labels(root, config);
     /* In browsers transformers.js looks for a quantised file unless it is told what is there. */
     if (onnx)
         json_object_set_new(root, "transformers.js_config", json_pack("{s:s}", "dtype", "fp32"));

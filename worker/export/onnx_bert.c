@@ -20,6 +20,8 @@ unsigned sb_onnx_head_needs(enum sb_onnx_head head)
         return SB_HEAD_MLM;
     case SB_ONNX_CLASSIFY:
         return SB_HEAD_CLASSIFY;
+    case SB_ONNX_TOKENS:
+        return SB_HEAD_TOKENS;
     default:
         return SB_HEAD_NONE;
     }
@@ -215,13 +217,19 @@ static const char *first_rows(const struct build *b, const char *hidden)
     return rows;
 }
 
-static const char *class_logits(const struct build *b, const char *hidden)
+/* The classifier of texts on pooled [batch, C], the one of tokens on hidden [batch, sequence, C].
+ */
+static const char *class_logits(const struct build *b, const char *x)
+{
+    sb_onnx_scope(b->onnx, "classifier");
+    return linear(b, x, b->params->classifier_w, b->params->classifier_b);
+}
+
+static const char *pooler(const struct build *b, const char *hidden)
 {
     sb_onnx_scope(b->onnx, "pooler");
     const char *inner = linear(b, first_rows(b, hidden), b->params->pooler_w, b->params->pooler_b);
-    const char *pooled = sb_onnx_node(b->onnx, "Tanh", "tanh", inner, NULL);
-    sb_onnx_scope(b->onnx, "classifier");
-    return linear(b, pooled, b->params->classifier_w, b->params->classifier_b);
+    return sb_onnx_node(b->onnx, "Tanh", "tanh", inner, NULL);
 }
 
 /* The decoder is the word embeddings, held once and turned over by the runtime. */
@@ -335,7 +343,10 @@ void sb_onnx_bert(struct sb_onnx *onnx, const struct sb_bert_config *config,
         token_output(&b, "logits", token_logits(&b, x), config->vocab_size);
         break;
     case SB_ONNX_CLASSIFY:
-        row_output(&b, "logits", class_logits(&b, x), config->label_count);
+        row_output(&b, "logits", class_logits(&b, pooler(&b, x)), config->label_count);
+        break;
+    case SB_ONNX_TOKENS:
+        token_output(&b, "logits", class_logits(&b, x), config->label_count);
         break;
     case SB_ONNX_EMBED:
         x = token_output(&b, "token_embeddings", x, config->hidden_size);

@@ -19,6 +19,7 @@ enum sb_onnx_head {
     SB_ONNX_BODY,     /* last_hidden_state [batch, sequence, C] */
     SB_ONNX_MLM,      /* logits [batch, sequence, V] */
     SB_ONNX_CLASSIFY, /* logits [batch, K] */
+    SB_ONNX_TOKENS,   /* logits [batch, sequence, K] */
     SB_ONNX_EMBED,    /* token_embeddings [batch, sequence, C], sentence_embedding [batch, C] */
 };
 

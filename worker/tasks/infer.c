@@ -9,7 +9,7 @@
 
 static const char *head_use(unsigned heads)
 {
-    if (heads & SB_HEAD_CLASSIFY)
+    if (heads & (SB_HEAD_CLASSIFY | SB_HEAD_TOKENS))
         return "classifier";
     return heads & SB_HEAD_MLM ? "masked-language-model head" : "pooler";
 }
@@ -18,7 +18,7 @@ static int load(struct sb_infer *infer, const char *folder, unsigned heads, stru
 {
     struct sb_bert *bert = &infer->bert;
     struct sb_load_report report = {0};
-    if ((heads & SB_HEAD_CLASSIFY) && !bert->config.label_count)
+    if ((heads & (SB_HEAD_CLASSIFY | SB_HEAD_TOKENS)) && !bert->config.label_count)
         return sb_err_set(err, SB_ERR_DATA,
                           "model '%s' has no classifier: its config names no labels", folder);
     sb_params_init(&bert->params, &bert->config, heads);
