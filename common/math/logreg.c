@@ -1,7 +1,7 @@
 #include "logreg.h"
 
 #include "arena.h"
-#include "kernel.h"
+#include "real.h"
 #include "vec.h"
 
 #include <lbfgs.h>
@@ -65,15 +65,15 @@ SB_KERNEL static void add_outer(double *dw, const double *dz, const float *x, si
 double sb_logreg_sigmoid(double z)
 {
     if (z >= 0)
-        return 1.0 / (1.0 + exp(-z));
-    double e = exp(z);
+        return 1.0 / (1.0 + sb_exp_double_inline(-z));
+    double e = sb_exp_double_inline(z);
     return e / (1.0 + e);
 }
 
 /* ln(1 + e^z) */
 static double softplus(double z)
 {
-    return z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
+    return z > 0 ? z + log1p(sb_exp_double_inline(-z)) : log1p(sb_exp_double_inline(z));
 }
 
 /* -ln p(gold); z [R] becomes its derivative by z. */
@@ -88,7 +88,7 @@ static double sample_loss(double *z, int32_t gold, size_t K, size_t R)
     for (size_t r = 1; r < R; r++)
         max = z[r] > max ? z[r] : max;
     for (size_t r = 0; r < R; r++) {
-        z[r] = exp(z[r] - max);
+        z[r] = sb_exp_double_inline(z[r] - max);
         sum += z[r];
     }
     for (size_t r = 0; r < R; r++)
@@ -327,7 +327,7 @@ void sb_logreg_softmax(double *p, const double *z, size_t n, size_t K)
         for (size_t k = 1; k < K; k++)
             max = z[k] > max ? z[k] : max;
         for (size_t k = 0; k < K; k++) {
-            p[k] = exp(z[k] - max);
+            p[k] = sb_exp_double_inline(z[k] - max);
             sum += p[k];
         }
         for (size_t k = 0; k < K; k++)

@@ -7,7 +7,8 @@
  *
  * Two classes: one row, p(1) = 1 / (1 + e^-(w x + b)).  Three and more: a row each, p = softmax(W x
  * + b).  The intercepts b are not penalised.  Everything is double, and sums run over the samples
- * in their order, in one thread: equal samples give equal bits.  Unlike the kernels beside it, it
+ * in their order, in one thread: equal samples give equal bits (but ln is the C library's, which may
+ * differ between processors in the last bit: fit a head in one place).  Unlike the kernels beside it, it
  * takes memory, and it can fail: what it is given comes from data.
  */
 #ifndef SB_LOGREG_H
