@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, BYTE_ORDER_MARK = 0x01020304, STREAM_BYTES = 256 << 10, COPY_ENTRIES = 1024 };
+enum { VERSION = 2, BYTE_ORDER_MARK = 0x01020304, STREAM_BYTES = 256 << 10, COPY_ENTRIES = 1024 };
 
 static const char MAGIC[16] = "shardbert tokens";
 
@@ -20,7 +20,7 @@ struct header {
     uint32_t byte_order;
     char key[40];
     struct sb_cache_counts counts;
-    uint32_t token_bytes, vocabulary, max_length, zero;
+    uint32_t token_bytes, vocabulary, max_length, width;
     uint64_t tokens_at, index_at, labels_at, label_bytes, label_count, labels_hash, file_bytes;
     uint64_t checksum; /* of all above */
 };
@@ -80,6 +80,8 @@ static int check_header(const struct sb_cache *cache, const struct header *heade
         fault = "was prepared from other data or settings";
     else if (header->file_bytes != (uint64_t)st.st_size)
         fault = "is not whole";
+    else if (header->width < 1 || header->width > 2)
+        fault = "has a damaged header";
     return fault ? sb_err_set(err, SB_ERR_DATA, "'%s' %s", cache->path, fault) : 0;
 }
 
@@ -119,6 +121,7 @@ int sb_cache_open(struct sb_cache *cache, const char *path, const char *key, uin
     cache->tokens_at = header.tokens_at;
     cache->index_at = header.index_at;
     cache->token_bytes = header.token_bytes;
+    cache->width = header.width;
     cache->vocabulary = header.vocabulary;
     cache->max_length = header.max_length;
     return 0;
@@ -157,11 +160,12 @@ int sb_cache_entry_read(const struct sb_cache *cache, uint64_t sample, struct sb
 int sb_cache_tokens_read(const struct sb_cache *cache, uint64_t sample,
                          const struct sb_cache_entry *entry, int32_t *ids, struct sb_err *err)
 {
-    size_t length = entry->length, bytes = length * cache->token_bytes;
+    size_t length = (size_t)entry->length * cache->width, bytes = length * cache->token_bytes;
+    uint64_t at = entry->begin * cache->width * cache->token_bytes;
     /* Narrow tokens are read into the upper half of ids and widened from the front: none is
      * overwritten before it was read. */
     char *raw = (char *)ids + length * sizeof(*ids) - bytes;
-    if (read_at(cache, raw, bytes, cache->tokens_at + entry->begin * cache->token_bytes, err) < 0)
+    if (read_at(cache, raw, bytes, cache->tokens_at + at, err) < 0)
         return -1;
     if (entry->check != entry_check(*entry, (uint32_t)sb_hash(raw, bytes)))
         return damaged(cache, sample, err);
@@ -204,12 +208,13 @@ static int write_all(struct sb_cache_writer *writer, FILE *stream, const void *d
 }
 
 int sb_cache_writer_begin(struct sb_cache_writer *writer, const char *path, uint32_t vocabulary,
-                          uint32_t max_length, struct sb_err *err)
+                          uint32_t max_length, uint32_t width, struct sb_err *err)
 {
     static const char page[SB_CACHE_HEADER_BYTES];
     sb_assert(max_length <= SB_CACHE_LENGTH_MAX);
     *writer = (struct sb_cache_writer)SB_CACHE_WRITER_INIT;
     writer->vocabulary = vocabulary;
+    writer->width = width;
     writer->max_length = max_length;
     writer->token_bytes = vocabulary <= UINT16_MAX ? sizeof(uint16_t) : sizeof(uint32_t);
     if (sb_file_writer_begin(&writer->file, path, err) < 0)
@@ -219,7 +224,7 @@ int sb_cache_writer_begin(struct sb_cache_writer *writer, const char *path, uint
         sb_cache_writer_abort(writer);
         return -1;
     }
-    writer->packed = sb_alloc((size_t)max_length * sizeof(uint32_t));
+    writer->packed = sb_alloc((size_t)max_length * width * sizeof(uint32_t));
     writer->file_buffer = sb_alloc(STREAM_BYTES);
     writer->index_buffer = sb_alloc(STREAM_BYTES);
     setvbuf(writer->file.stream, writer->file_buffer, _IOFBF, STREAM_BYTES);
@@ -234,13 +239,13 @@ int sb_cache_writer_begin(struct sb_cache_writer *writer, const char *path, uint
 int sb_cache_writer_add(struct sb_cache_writer *writer, struct sb_cache_entry entry,
                         const int32_t *ids, struct sb_err *err)
 {
-    size_t bytes = (size_t)entry.length * writer->token_bytes;
+    size_t count = (size_t)entry.length * writer->width, bytes = count * writer->token_bytes;
     sb_assert(entry.length <= writer->max_length);
     if (writer->token_bytes == sizeof(*ids)) {
         memcpy(writer->packed, ids, bytes);
     } else {
         uint16_t *narrow = writer->packed;
-        for (size_t t = 0; t < entry.length; t++)
+        for (size_t t = 0; t < count; t++)
             narrow[t] = (uint16_t)ids[t];
     }
     entry.begin = writer->counts.tokens;
@@ -290,7 +295,8 @@ static int finish(struct sb_cache_writer *writer, struct header *header, char *c
     for (size_t i = 0; i < header->label_count; i++)
         sb_bytes_append(&names, labels[i], strlen(labels[i]) + 1);
 
-    uint64_t tokens_end = SB_CACHE_HEADER_BYTES + header->counts.tokens * header->token_bytes;
+    uint64_t tokens_end =
+        SB_CACHE_HEADER_BYTES + header->counts.tokens * header->width * header->token_bytes;
     header->tokens_at = SB_CACHE_HEADER_BYTES;
     header->index_at = (tokens_end + 7) / 8 * 8;
     header->labels_at = header->index_at + header->counts.samples * sizeof(struct sb_cache_entry);
@@ -325,6 +331,7 @@ int sb_cache_writer_commit(struct sb_cache_writer *writer, const char *path, con
         .token_bytes = writer->token_bytes,
         .vocabulary = writer->vocabulary,
         .max_length = writer->max_length,
+        .width = writer->width,
         .label_count = label_count,
     };
     memcpy(header.magic, MAGIC, sizeof(MAGIC));

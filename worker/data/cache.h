@@ -2,7 +2,8 @@
  * The file behind a data set: written once, front to back, in constant memory; read at any place.
  *
  *     header      SB_CACHE_HEADER_BYTES  magic, version, key, counts, places of the parts, checksum
- *     tokens      u16 or u32 each        specials included, sample after sample
+ *     tokens      u16 or u32 each        specials included, sample after sample; in data of words
+ *                                        the tokens of a sample are followed by as many codes
  *     index       struct sb_cache_entry  one a sample
  *     labels      text                   class names in id order, each with its zero byte
  *
@@ -22,7 +23,14 @@
 
 enum { SB_CACHE_HEADER_BYTES = 4096, SB_CACHE_LENGTH_MAX = UINT16_MAX };
 
-enum { SB_CACHE_TRUNCATED = 1 };
+enum {
+    SB_CACHE_TRUNCATED = 1,
+    SB_CACHE_CONTINUES = 2, /* a further window of the sentence that the sample before is of */
+};
+
+/* The code of a token in data of words: 0, or the label of its word, and whether it begins it. */
+enum { SB_CODE_FIRST = 2, SB_CODE_REST = 1 };
+#define SB_CODE(label, first) (2 * (label) + ((first) ? SB_CODE_FIRST : SB_CODE_REST))
 
 struct sb_cache_entry {
     uint64_t begin;        /* first token, counted in tokens from the first sample */
@@ -47,6 +55,7 @@ struct sb_cache {
     struct sb_cache_counts counts;
     uint64_t tokens_at, index_at; /* bytes */
     uint32_t token_bytes;
+    uint32_t width; /* values of a token: 1, or 2 with codes */
     uint32_t vocabulary;
     uint32_t max_length; /* no sample is longer */
     char **labels;
@@ -69,7 +78,7 @@ void sb_cache_close(struct sb_cache *cache);
 /* Any number of threads may read. */
 int sb_cache_entry_read(const struct sb_cache *cache, uint64_t sample, struct sb_cache_entry *entry,
                         struct sb_err *err);
-/* ids [entry->length]; the check is compared. */
+/* ids [width, entry->length]; the check is compared. */
 int sb_cache_tokens_read(const struct sb_cache *cache, uint64_t sample,
                          const struct sb_cache_entry *entry, int32_t *ids, struct sb_err *err);
 
@@ -79,6 +88,7 @@ struct sb_cache_writer {
     FILE *index; /* has no name, and so is gone whatever happens to us */
     struct sb_cache_counts counts;
     uint32_t token_bytes;
+    uint32_t width;
     uint32_t vocabulary;
     uint32_t max_length;
     void *packed; /* tokens of one sample in the width of the file */
@@ -91,8 +101,11 @@ struct sb_cache_writer {
     }
 
 int sb_cache_writer_begin(struct sb_cache_writer *writer, const char *path, uint32_t vocabulary,
-                          uint32_t max_length, struct sb_err *err);
-/* entry: label, length, first_length and flags are the caller's; the rest is filled in here. */
+                          uint32_t max_length, uint32_t width, struct sb_err *err);
+/*
+ * entry: label, length, first_length and flags are the caller's; the rest is filled in here.
+ * ids [width, entry.length].
+ */
 int sb_cache_writer_add(struct sb_cache_writer *writer, struct sb_cache_entry entry,
                         const int32_t *ids, struct sb_err *err);
 /*

@@ -27,6 +27,33 @@ static size_t mask_all(struct sb_batch *batch, int32_t *ids, const struct sb_wor
     return count;
 }
 
+/* The targets of words: every piece that has a label. */
+static int find_targets(struct sb_batch *batch, const struct sb_dataset *dataset,
+                        const int32_t *codes, uint8_t *continues, struct sb_arena *arena,
+                        struct sb_err *err)
+{
+    uint32_t *rows = sb_arena_array(arena, uint32_t, batch->N);
+    int32_t *labels = sb_arena_array(arena, int32_t, batch->N);
+    uint8_t *firsts = sb_arena_array(arena, uint8_t, batch->N);
+    size_t count = 0;
+    for (size_t row = 0; row < batch->N; row++) {
+        int32_t label = sb_dataset_code_label(dataset, codes[row]);
+        if (label == -2)
+            return sb_err_set(err, SB_ERR_DATA, "prepared data has a label that there is not");
+        if (label < 0)
+            continue;
+        rows[count] = (uint32_t)row;
+        labels[count] = label;
+        firsts[count++] = codes[row] % 2 == 0;
+    }
+    batch->target_count = count;
+    batch->target_rows = rows;
+    batch->target_ids = labels;
+    batch->target_firsts = firsts;
+    batch->continues = continues;
+    return 0;
+}
+
 int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
                const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
                const struct sb_mask_options *masks, const struct sb_rng *mask_key,
@@ -37,7 +64,8 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
     uint32_t *starts = sb_arena_array(arena, uint32_t, count + 1);
     uint64_t *kept = sb_arena_array(arena, uint64_t, count);
     int32_t *labels = sb_arena_array(arena, int32_t, count);
-    size_t truncated = 0;
+    uint8_t *continues = sb_arena_array(arena, uint8_t, count);
+    size_t truncated = 0, begun = 0;
     uint64_t N = 0;
 
     starts[0] = 0;
@@ -52,13 +80,24 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
         kept[b] = samples[b];
         labels[b] = entries[b].label;
         truncated += (entries[b].flags & SB_CACHE_TRUNCATED) != 0;
+        continues[b] = (entries[b].flags & SB_CACHE_CONTINUES) != 0;
+        begun += !continues[b];
     }
 
     int32_t *ids = sb_arena_array(arena, int32_t, N);
     uint8_t *types = sb_arena_array(arena, uint8_t, N);
+    bool words = cache->width > 1;
+    int32_t *codes = words ? sb_arena_array(arena, int32_t, N) : NULL;
+    int32_t *values = words ? sb_arena_array(arena, int32_t, 2 * (size_t)cache->max_length) : NULL;
     for (size_t b = 0; b < count; b++) {
-        if (sb_cache_tokens_read(cache, samples[b], &entries[b], ids + starts[b], err) < 0)
+        size_t length = entries[b].length;
+        int32_t *to = words ? values : ids + starts[b];
+        if (sb_cache_tokens_read(cache, samples[b], &entries[b], to, err) < 0)
             return -1;
+        if (words) {
+            memcpy(ids + starts[b], values, length * sizeof(*ids));
+            memcpy(codes + starts[b], values + length, length * sizeof(*codes));
+        }
         sb_entry_types(&entries[b], types + starts[b]);
     }
 
@@ -71,10 +110,12 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
         .samples = kept,
         .labels = sb_dataset_is_labelled(dataset) ? labels : NULL,
     };
+    if (words && find_targets(batch, dataset, codes, continues, arena, err) < 0)
+        return -1;
     if (masks)
         batch->target_count = mask_all(batch, ids, tokenizer, masks, mask_key, arena);
     if (stats)
-        sb_stats_add(stats, &(struct sb_stats){.samples = (double)count,
+        sb_stats_add(stats, &(struct sb_stats){.samples = (double)begun,
                                                .tokens = (double)N,
                                                .truncated = (double)truncated});
     return 0;

@@ -29,6 +29,9 @@ struct sb_dataset {
     struct sb_cache cache;
     enum sb_dataset_kind kind;
     char key[SB_HASH_TEXT_BYTES];
+    /* SB_DATA_WORDS: by the label in a code, the label of a first piece, and of a further one (-1:
+     * none). */
+    int32_t *first_labels, *rest_labels;
 };
 
 enum { LENGTH_MIN = 4 }; /* [CLS] a [SEP] and one token of a pair's second text, or its [SEP] */
@@ -62,6 +65,8 @@ static void make_key(char key[SB_HASH_TEXT_BYTES], const struct opening *opening
     sb_bytes_printf(&text, "kind=%d max_seq_length=%zu labelled=%d header=%d lenient=%d\n",
                     (int)options->kind, options->max_seq_length, options->source.labelled,
                     options->source.header, options->source.lenient);
+    if (options->kind == SB_DATA_WORDS)
+        sb_bytes_printf(&text, "stride=%zu\n", options->stride);
     add_text(&text, "text_column", options->source.text_column);
     add_text(&text, "text_pair_column", options->source.text_pair_column);
     add_text(&text, "label_column", options->source.label_column);
@@ -119,15 +124,16 @@ static int prepare(const struct opening *opening, char key[SB_HASH_TEXT_BYTES], 
     struct sb_hasher records;
     uint32_t *label_map = NULL;
     char path[SB_PATH_BYTES], content[SB_HASH_TEXT_BYTES];
+    bool words = options->kind == SB_DATA_WORDS;
     int rc = -1;
 
     sb_hasher_init(&records);
     cache_path(path, opening, opening->once ? "once" : key, "tokens");
     if (take_labels(&labels, options, err) < 0 ||
         sb_cache_writer_begin(&writer, path, (uint32_t)sb_wordpiece_count(opening->tokenizer),
-                              (uint32_t)options->max_seq_length, err) < 0 ||
-        sb_prepare(&writer, opening->tokenizer, options, &labels, opening->once ? &records : NULL,
-                   err) < 0 ||
+                              (uint32_t)options->max_seq_length, words ? 2 : 1, err) < 0 ||
+        (words ? sb_prepare_words : sb_prepare)(&writer, opening->tokenizer, options, &labels,
+                                                opening->once ? &records : NULL, err) < 0 ||
         check_unchanged(opening, err) < 0)
         goto done;
     if (writer.counts.samples == 0) {
@@ -139,7 +145,8 @@ static int prepare(const struct opening *opening, char key[SB_HASH_TEXT_BYTES], 
     label_map = sb_calloc(labels.count, sizeof(*label_map));
     for (size_t i = 0; i < labels.count; i++)
         label_map[i] = (uint32_t)i;
-    if (!sb_labels_are_given(options))
+    /* The tags of words stand among the tokens, by the ids that they had: they are sorted later. */
+    if (!words && !sb_labels_are_given(options))
         sb_labels_sort(&labels, label_map);
     if (opening->once) {
         sb_hasher_text128(&records, content);
@@ -237,6 +244,52 @@ static int check_options(const struct sb_dataset_options *options, struct sb_err
     return 0;
 }
 
+/* The label of the further pieces of a word of this one: B-X goes on as I-X, if there is one. */
+static int32_t rest_label(const struct sb_labels *labels, int32_t id)
+{
+    const char *name = labels->names[id];
+    if (name[0] != 'B' || name[1] != '-')
+        return id;
+    char *inside = sb_strdup(name);
+    inside[0] = 'I';
+    int32_t found = sb_labels_find(labels, inside);
+    free(inside);
+    return found >= 0 ? found : id;
+}
+
+/* Names that were found get their sorted order here; codes are mapped to it. */
+static int map_codes(struct sb_dataset *dataset, const struct sb_dataset_options *options,
+                     struct sb_err *err)
+{
+    struct sb_cache *cache = &dataset->cache;
+    struct sb_labels labels = SB_LABELS_INIT;
+    size_t count = cache->label_count;
+    uint32_t *map = sb_calloc(count, sizeof(*map));
+    if (cache->width != 2 || count > SB_WORD_LABELS_MAX) {
+        free(map);
+        return sb_err_set(err, SB_ERR_DATA, "'%s' is not data of words", cache->path);
+    }
+    for (size_t i = 0; i < count; i++) {
+        sb_labels_add(&labels, cache->labels[i]);
+        map[i] = (uint32_t)i;
+    }
+    if (!sb_labels_are_given(options))
+        sb_labels_sort(&labels, map);
+    dataset->first_labels = sb_calloc(count, sizeof(*dataset->first_labels));
+    dataset->rest_labels = sb_calloc(count, sizeof(*dataset->rest_labels));
+    for (size_t i = 0; i < count; i++) {
+        int32_t id = (int32_t)map[i];
+        dataset->first_labels[i] = id;
+        dataset->rest_labels[i] = options->label_all_tokens ? rest_label(&labels, id) : -1;
+        free(cache->labels[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        cache->labels[i] = sb_strdup(labels.names[i]);
+    sb_labels_release(&labels);
+    free(map);
+    return 0;
+}
+
 int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *tokenizer,
                     const struct sb_dataset_options *options, struct sb_err *err)
 {
@@ -262,6 +315,8 @@ int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *toke
         rc = find_or_prepare(made, &opening, err);
     else if (prepare(&opening, made->key, err) == 0)
         rc = open_cache(&made->cache, &opening, made->key, err);
+    if (rc == 0 && options->kind == SB_DATA_WORDS)
+        rc = map_codes(made, options, err);
 done:
     sb_paths_free(&opening.paths, &opening.path_count);
     sb_bytes_release(&opening.stamp);
@@ -276,6 +331,8 @@ void sb_dataset_free(struct sb_dataset **dataset)
     if (!*dataset)
         return;
     sb_cache_close(&(*dataset)->cache);
+    free((*dataset)->first_labels);
+    free((*dataset)->rest_labels);
     free(*dataset);
     *dataset = NULL;
 }
@@ -326,12 +383,44 @@ uint32_t sb_dataset_length(const struct sb_dataset *dataset, uint64_t sample)
     return sb_cache_entry_read(&dataset->cache, sample, &entry, NULL) < 0 ? 0 : entry.length;
 }
 
+/* Codes are read along, for the checksum, and dropped. */
+static int read_ids(const struct sb_dataset *dataset, uint64_t sample,
+                    const struct sb_cache_entry *entry, int32_t *ids, struct sb_err *err)
+{
+    if (dataset->cache.width == 1)
+        return sb_cache_tokens_read(&dataset->cache, sample, entry, ids, err);
+    int32_t *values = sb_alloc((size_t)entry->length * dataset->cache.width * sizeof(*values));
+    int rc = sb_cache_tokens_read(&dataset->cache, sample, entry, values, err);
+    if (rc == 0)
+        memcpy(ids, values, entry->length * sizeof(*ids));
+    free(values);
+    return rc;
+}
+
+bool sb_dataset_continues(const struct sb_dataset *dataset, uint64_t sample)
+{
+    struct sb_cache_entry entry;
+    return dataset->kind == SB_DATA_WORDS &&
+           sb_cache_entry_read(&dataset->cache, sample, &entry, NULL) == 0 &&
+           (entry.flags & SB_CACHE_CONTINUES);
+}
+
+int32_t sb_dataset_code_label(const struct sb_dataset *dataset, int32_t code)
+{
+    if (code == 0)
+        return -1;
+    size_t label = (size_t)(code - 1) / 2;
+    if (code < 0 || label >= dataset->cache.label_count)
+        return -2;
+    return code % 2 ? dataset->rest_labels[label] : dataset->first_labels[label];
+}
+
 int sb_dataset_read(const struct sb_dataset *dataset, uint64_t sample, int32_t *ids, uint8_t *types,
                     int32_t *label, int *truncated, struct sb_err *err)
 {
     struct sb_cache_entry entry;
     if (sb_cache_entry_read(&dataset->cache, sample, &entry, err) < 0 ||
-        sb_cache_tokens_read(&dataset->cache, sample, &entry, ids, err) < 0)
+        read_ids(dataset, sample, &entry, ids, err) < 0)
         return -1;
     if (types)
         sb_entry_types(&entry, types);

@@ -24,6 +24,7 @@ enum sb_dataset_kind {
     SB_DATA_LABELLED, /* one sample a record: [CLS] text [SEP] (pair [SEP]), and a class */
     SB_DATA_LINES,    /* mlm, one sample a line that has a token */
     SB_DATA_BLOCKS,   /* mlm, lines of a document joined and cut into max_seq_length - 2 tokens */
+    SB_DATA_WORDS,    /* ner, one sample a sentence (sentences.h) or window of one (windows.h) */
 };
 
 struct sb_dataset_options {
@@ -31,6 +32,9 @@ struct sb_dataset_options {
     struct sb_reader_options source;
     size_t max_seq_length; /* specials included, 4 to 65535; longer samples are cut (pairs: longest
                               first) and counted */
+    /* SB_DATA_WORDS: pieces that windows share; and label all pieces of a word, not just the first. */
+    size_t stride;
+    bool label_all_tokens;
     /*
      * Class names in id order.  A label of the data is one of them, or the number of one.  NULL:
      * the names that are found, sorted (by value if all are whole numbers).
@@ -70,6 +74,9 @@ uint32_t sb_dataset_length(const struct sb_dataset *dataset, uint64_t sample);
  */
 int sb_dataset_read(const struct sb_dataset *dataset, uint64_t sample, int32_t *ids, uint8_t *types,
                     int32_t *label, int *truncated, struct sb_err *err);
+/* Is the sample a further window of the sentence that the one before is of?  Only SB_DATA_WORDS has
+ * such. */
+bool sb_dataset_continues(const struct sb_dataset *dataset, uint64_t sample);
 
 /*
  * The order of an epoch: a keyed order of chunks, and a keyed order inside windows of chunks, so
@@ -97,6 +104,9 @@ struct sb_mask_options {
  * SB_RNG_MASK and the epoch, or SB_RNG_EVAL_MASK.  Masking: 80 % [MASK], 10 % a random ordinary
  * token, 10 % kept; specials never; k = max(1, round(probability * candidates)) targets in each
  * sequence that has a candidate, drawn without replacement; whole words as units.
+ *
+ * SB_DATA_WORDS has targets of its own: the pieces of the words that a window decides, each with
+ * its tag; with label_all_tokens a B is an I from the second piece on, if there is such a label.
  *
  * All arrays of the batch lie in arena.  stats (may be NULL) receives samples, tokens and
  * truncated; targets, loss and correct are the model's to count.

@@ -9,6 +9,8 @@
 
 const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset);
 bool sb_dataset_is_labelled(const struct sb_dataset *dataset);
+/* SB_DATA_WORDS: the label that the code of a token stands for; -1: none; -2: damaged. */
+int32_t sb_dataset_code_label(const struct sb_dataset *dataset, int32_t code);
 
 /* Otherwise the labels are those that the data has. */
 static inline bool sb_labels_are_given(const struct sb_dataset_options *options)

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SB_LABELS_MAX = 65536 }; /* more are a column of something else */
+/* More are a column of something else. */
+enum { SB_LABELS_MAX = 65536, SB_WORD_LABELS_MAX = 16384 };
 
 struct sb_labels {
     char **names; /* [count] by id */

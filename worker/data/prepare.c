@@ -272,6 +272,34 @@ static int write_chunk(struct preparation *p, struct chunk *chunk, struct sb_err
 
 /* --- reading: the calling thread --- */
 
+int sb_label_resolve(int32_t *id, struct sb_labels *labels, bool given, const char *name,
+                     const char *path, uint64_t line, struct sb_err *err)
+{
+    *id = sb_labels_find(labels, name);
+    if (*id >= 0)
+        return 0;
+    if (!given) {
+        if (labels->count == SB_LABELS_MAX)
+            return sb_err_set(err, SB_ERR_DATA,
+                              "%s:%" PRIu64
+                              ": more than %d different labels; is label_column right?",
+                              path, line, SB_LABELS_MAX);
+        *id = sb_labels_add(labels, name);
+        return 0;
+    }
+    int64_t number = sb_label_number(name);
+    if (number >= 0 && number < (int64_t)labels->count) {
+        *id = (int32_t)number;
+        return 0;
+    }
+    struct sb_bytes known = SB_BYTES_INIT;
+    sb_labels_print(labels, &known);
+    sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": label '%.80s' is not one of the labels: %s", path,
+               line, name, known.data);
+    sb_bytes_release(&known);
+    return -1;
+}
+
 static int find_label(struct preparation *p, const struct sb_record *record, int32_t *label,
                       struct sb_err *err)
 {
@@ -281,29 +309,8 @@ static int find_label(struct preparation *p, const struct sb_record *record, int
     if (!record->label || !*record->label)
         return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": there is no label", record->path,
                           record->line);
-    *label = sb_labels_find(p->labels, record->label);
-    if (*label >= 0)
-        return 0;
-    if (!p->labels_given) {
-        if (p->labels->count == SB_LABELS_MAX)
-            return sb_err_set(err, SB_ERR_DATA,
-                              "%s:%" PRIu64
-                              ": more than %d different labels; is label_column right?",
-                              record->path, record->line, SB_LABELS_MAX);
-        *label = sb_labels_add(p->labels, record->label);
-        return 0;
-    }
-    int64_t number = sb_label_number(record->label);
-    if (number >= 0 && number < (int64_t)p->labels->count) {
-        *label = (int32_t)number;
-        return 0;
-    }
-    struct sb_bytes known = SB_BYTES_INIT;
-    sb_labels_print(p->labels, &known);
-    sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": label '%.80s' is not one of the labels: %s",
-               record->path, record->line, record->label, known.data);
-    sb_bytes_release(&known);
-    return -1;
+    return sb_label_resolve(label, p->labels, p->labels_given, record->label, record->path,
+                            record->line, err);
 }
 
 static void hash_text(struct sb_hasher *hasher, const char *text, size_t bytes)

@@ -22,6 +22,18 @@ int sb_prepare(struct sb_cache_writer *writer, const struct sb_wordpiece *tokeni
                const struct sb_dataset_options *options, struct sb_labels *labels,
                struct sb_hasher *records, struct sb_err *err);
 
+/* The same for SB_DATA_WORDS (prepare_words.c). */
+int sb_prepare_words(struct sb_cache_writer *writer, const struct sb_wordpiece *tokenizer,
+                     const struct sb_dataset_options *options, struct sb_labels *labels,
+                     struct sb_hasher *records, struct sb_err *err);
+
+/*
+ * The id of a label of the data: a name that is known, or if the labels are given the number of
+ * one, or else a new name.  SB_ERR_DATA names file and line.
+ */
+int sb_label_resolve(int32_t *id, struct sb_labels *labels, bool given, const char *name,
+                     const char *path, uint64_t line, struct sb_err *err);
+
 /*
  * Longest first: how many tokens of two texts are kept when at most budget are.  The longer text
  * gives all it can before the shorter one gives any; of an odd budget cut in halves the longer text
