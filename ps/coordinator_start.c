@@ -53,7 +53,7 @@ static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
 {
     for (size_t i = 0; i < c->members.plan->n_eval_sets; i++) {
         const Sb__EvalSet *set = c->members.plan->eval_sets[i];
-        uint64_t width = SB_SUM_COUNT + (uint64_t)set->label_count * set->label_count;
+        uint64_t width = sb_evaluation_width(set);
         if (set->slot_count > SPACE_OF_EVALUATION / width)
             return sb_err_set(err, SB_ERR_DATA, "evaluation set '%s' has too many slots: %" PRIu64,
                               set->name, set->slot_count);

@@ -1,19 +1,25 @@
 #include "evaluation.h"
 
 #include "arena.h"
+#include "entities.h"
 #include "scores.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+uint64_t sb_evaluation_width(const Sb__EvalSet *set)
+{
+    uint64_t K = set->label_count;
+    return SB_SUM_COUNT + (set->n_types ? sb_entity_count_count(set->n_types) : K * K);
+}
+
 void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index)
 {
-    size_t K = set->label_count;
     *evaluation = (struct sb_evaluation){
         .set = set,
         .index = index,
-        .width = SB_SUM_COUNT + K * K,
+        .width = sb_evaluation_width(set),
         .missing = set->slot_count,
     };
     evaluation->sums =
@@ -43,7 +49,7 @@ int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const do
 
 static void set_score(json_t *results, const char *prefix, const char *name, double value)
 {
-    char key[64];
+    char key[256];
     snprintf(key, sizeof(key), "%s_%s", prefix, name);
     json_t *real = json_real(value);
     if (real) /* a perplexity that is infinite is no number of JSON's */
@@ -57,12 +63,58 @@ static void set_count(json_t *results, const char *prefix, const char *name, dou
     json_object_set_new(results, key, json_integer((json_int_t)value));
 }
 
+static void add_class_scores(json_t *results, const char *prefix, const double *confusion, size_t K)
+{
+    struct sb_scores scores;
+    const char *name;
+    double value;
+    sb_scores_from_confusion(&scores, confusion, K);
+    for (size_t i = 0; (name = sb_score_name(i)); i++)
+        if (sb_scores_get(&value, &scores, name))
+            set_score(results, prefix, name, value);
+}
+
+static void set_three(json_t *results, const char *prefix, const char *before, const char *behind,
+                      const struct sb_entity_score *score)
+{
+    const struct {
+        const char *name;
+        double value;
+    } three[] = {{"precision", score->precision}, {"recall", score->recall}, {"f1", score->f1}};
+    for (size_t i = 0; i < 3; i++) {
+        char name[224];
+        snprintf(name, sizeof(name), "%s%s%s", before, three[i].name, behind);
+        set_score(results, prefix, name, three[i].value);
+    }
+}
+
+static void add_entity_scores(json_t *results, const char *prefix, const double *counts,
+                              char *const *types, size_t T)
+{
+    static const char *const behind[SB_ENTITY_MODES][SB_ENTITY_WEIGHTED + 1] = {
+        {"", "_macro", "_weighted"}, {"_strict", "_macro_strict", "_weighted_strict"}};
+    set_score(results, prefix, "accuracy", sb_token_accuracy(counts));
+    set_score(results, prefix, "token_f1", sb_token_f1(counts));
+    for (int mode = 0; mode < SB_ENTITY_MODES; mode++)
+        for (int average = 0; average <= SB_ENTITY_WEIGHTED; average++) {
+            struct sb_entity_score score = sb_entity_score_all(counts, T, (enum sb_entity_mode)mode,
+                                                               (enum sb_entity_average)average);
+            set_three(results, prefix, "", behind[mode][average], &score);
+        }
+    for (size_t type = 0; type < T; type++) {
+        char before[160];
+        struct sb_entity_score score = sb_entity_score_type(counts, T, SB_ENTITIES_DEFAULT, type);
+        snprintf(before, sizeof(before), "%.150s_", types[type]);
+        set_three(results, prefix, before, "", &score);
+    }
+}
+
 json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
 {
-    const char *prefix = strcmp(evaluation->set->name, "test") ? "eval" : "test";
-    size_t K = evaluation->set->label_count;
+    const Sb__EvalSet *set = evaluation->set;
+    const char *prefix = strcmp(set->name, "test") ? "eval" : "test";
     double *all = sb_calloc(evaluation->width, sizeof(double));
-    for (uint64_t slot = 0; slot < evaluation->set->slot_count; slot++)
+    for (uint64_t slot = 0; slot < set->slot_count; slot++)
         for (size_t i = 0; i < evaluation->width; i++)
             all[i] += evaluation->sums[slot * evaluation->width + i];
     struct sb_sums sums;
@@ -70,17 +122,13 @@ json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
     json_t *results = json_object();
     double targets = sums.of[SB_SUM_TARGETS], loss = sb_sums_mean_loss(&sums);
     set_score(results, prefix, "loss", loss);
-    if (K == 0) {
+    if (set->n_types) {
+        add_entity_scores(results, prefix, all + SB_SUM_COUNT, set->types, set->n_types);
+    } else if (set->label_count) {
+        add_class_scores(results, prefix, all + SB_SUM_COUNT, set->label_count);
+    } else {
         set_score(results, prefix, "accuracy", targets > 0 ? sums.of[SB_SUM_CORRECT] / targets : 0);
         set_score(results, prefix, "perplexity", sb_perplexity(loss));
-    } else {
-        struct sb_scores scores;
-        sb_scores_from_confusion(&scores, all + SB_SUM_COUNT, K);
-        const char *name;
-        double value;
-        for (size_t i = 0; (name = sb_score_name(i)); i++)
-            if (sb_scores_get(&value, &scores, name))
-                set_score(results, prefix, name, value);
     }
     set_count(results, prefix, "samples", sums.of[SB_SUM_SAMPLES]);
     set_count(results, prefix, "targets", targets);

@@ -13,12 +13,14 @@
 struct sb_evaluation {
     const Sb__EvalSet *set; /* NULL: none is running */
     uint32_t index;         /* of the set in the plan */
-    size_t width;           /* sums of a slot: SB_SUM_COUNT, and K*K counts behind them */
+    size_t width;           /* sums of a slot: SB_SUM_COUNT, and counts behind them */
     double *sums;           /* [slot_count, width] */
     bool *here;             /* [slot_count] */
     uint64_t missing;
 };
 
+/* Sums of one slot of this set: with K*K confusion counts, or those of entities. */
+uint64_t sb_evaluation_width(const Sb__EvalSet *set);
 void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index);
 void sb_evaluation_end(struct sb_evaluation *evaluation);
 /* -1: not a slot of this set, or not as many sums; 0: known; 1: new. */
@@ -26,7 +28,9 @@ int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const do
                        size_t count);
 /*
  * {eval_loss, eval_accuracy, ...}; eval_perplexity for masked words (label_count 0), the scores of
- * scores.h for classes.  The set "test" has the prefix "test_".
+ * scores.h for classes; for entities {eval_precision, eval_recall, eval_f1}, also with _macro and
+ * _weighted, each also with _strict, and eval_TYPE_f1 and the like for every type, beside
+ * eval_accuracy and eval_token_f1 of the words.  The set "test" has the prefix "test_".
  */
 json_t *sb_evaluation_results(const struct sb_evaluation *evaluation);
 

@@ -108,7 +108,8 @@ bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *
     for (size_t i = 0; i < plan->n_eval_sets; i++)
         if (TEXTS(eval_sets[i]->name, "an evaluation set") ||
             NUMBERS(eval_sets[i]->slot_count, "slots of an evaluation set") ||
-            NUMBERS(eval_sets[i]->label_count, "labels of an evaluation set"))
+            NUMBERS(eval_sets[i]->label_count, "labels of an evaluation set") ||
+            NUMBERS(eval_sets[i]->n_types, "types of an evaluation set"))
             return true;
     return TEXTS(data_fingerprint, "content of the training data");
 #undef NUMBERS

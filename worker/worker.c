@@ -48,6 +48,10 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
         out->evals[i].name = (char *)(uintptr_t)task->evals[i].name;
         out->evals[i].slot_count = task->evals[i].slot_count;
         out->evals[i].label_count = task->mlm ? 0 : (uint32_t)task->bert.config.label_count;
+        if (task->ner) {
+            out->evals[i].n_types = task->tags.type_count;
+            out->evals[i].types = task->tags.type_names;
+        }
         out->eval_pointers[i] = &out->evals[i];
     }
     if (!task->mlm) {

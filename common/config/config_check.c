@@ -40,14 +40,20 @@ static int trouble(const struct sb_job *job, const char *key, enum sb_err_code c
     return job->job_path ? sb_err_context(err, "%s", job->job_path) : -1;
 }
 
-/* Settings that only one task reads. */
+/* Settings that not every task reads. */
 static const struct {
-    const char *key, *task;
+    const char *key, *tasks;
 } owned[] = {
-    {"whole_word_mask", "mlm"},         {"line_by_line", "mlm"},
-    {"mlm_probability", "mlm"},         {"labels", "classify"},
-    {"label_column", "classify"},       {"text_pair_column", "classify"},
-    {"classifier_dropout", "classify"},
+    {"whole_word_mask", "mlm"},
+    {"line_by_line", "mlm"},
+    {"mlm_probability", "mlm"},
+    {"labels", "classify|ner"},
+    {"label_column", "classify|ner"},
+    {"text_pair_column", "classify"},
+    {"header", "mlm|classify"},
+    {"classifier_dropout", "classify|ner"},
+    {"stride", "ner"},
+    {"label_all_tokens", "ner"},
 };
 
 static bool is_default(const struct sb_job *job, const struct sb_row *row)
@@ -68,11 +74,12 @@ static bool is_default(const struct sb_job *job, const struct sb_row *row)
 static int check_task(const struct sb_job *job, struct sb_err *err)
 {
     if (!job->task)
-        return trouble(job, "task", SB_ERR_CONFIG, err, "task is missing: mlm or classify");
+        return trouble(job, "task", SB_ERR_CONFIG, err, "task is missing: mlm, classify or ner");
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
-        if (strcmp(owned[i].task, job->task) && !is_default(job, sb_row_find(owned[i].key)))
+        if (!sb_word_is_one_of(owned[i].tasks, job->task) &&
+            !is_default(job, sb_row_find(owned[i].key)))
             return trouble(job, owned[i].key, SB_ERR_CONFIG, err,
-                           "%s belongs to task %s; this task is %s", owned[i].key, owned[i].task,
+                           "%s belongs to task %s; this task is %s", owned[i].key, owned[i].tasks,
                            job->task);
     }
     for (size_t i = 0; i < job->labels.count; i++) {

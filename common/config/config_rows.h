@@ -64,4 +64,7 @@ static inline void *sb_row_value(const struct sb_job *job, const struct sb_row *
     return (char *)(uintptr_t)job + row->offset;
 }
 
+/* Is word one of words, "a|b|c"? */
+bool sb_word_is_one_of(const char *words, const char *word);
+
 #endif

@@ -48,7 +48,7 @@ static void list_words(char *out, size_t out_bytes, const char *words)
     out[used] = 0;
 }
 
-static bool has_word(const char *words, const char *word)
+bool sb_word_is_one_of(const char *words, const char *word)
 {
     size_t bytes = strcspn(word, "|");
     for (const char *p = words; bytes && !word[bytes]; p++) {
@@ -144,7 +144,7 @@ static int check_text(const struct assignment *a, const struct sb_flat_item *ite
 static int assign_text(const struct assignment *a, const struct sb_flat_item *item)
 {
     char **value = sb_row_value(a->job, a->row);
-    if (a->row->type == SB_ROW_word && !has_word(a->row->words, item->text)) {
+    if (a->row->type == SB_ROW_word && !sb_word_is_one_of(a->row->words, item->text)) {
         char words[256];
         list_words(words, sizeof(words), a->row->words);
         return trouble(a, item->mark, SB_ERR_CONFIG, "%s is one of %s; not '%s'", a->row->name,

@@ -214,8 +214,8 @@ static void wrong_types_are_refused(void **state)
     read_fails("learning_rate: inf\n", SB_ERR_CONFIG, "1:16: ");
     read_fails("learning_rate: 1e-5x\n", SB_ERR_CONFIG, "1:16: ");
     read_fails("shuffle: yes\n", SB_ERR_CONFIG, "1:10: shuffle is true or false, not 'yes'");
-    read_fails("task: ner\n", SB_ERR_CONFIG, "1:7: task is one of mlm, classify; not 'ner'");
-    read_fails("task: \"\"\n", SB_ERR_CONFIG, "1:7: task is one of mlm, classify; not ''");
+    read_fails("task: tag\n", SB_ERR_CONFIG, "1:7: task is one of mlm, classify, ner; not 'tag'");
+    read_fails("task: \"\"\n", SB_ERR_CONFIG, "1:7: task is one of mlm, classify, ner; not ''");
     read_fails("task: mlm|classify\n", SB_ERR_CONFIG, "1:7: task is one of");
     read_fails("seed: [1, 2]\n", SB_ERR_CONFIG, "1:7: seed takes one value, not a list");
     read_fails("seed:\n", SB_ERR_CONFIG, "1:1: seed has no value");
@@ -325,7 +325,8 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
     check_fails(SMALL "hidden_dropout_prob: -0.5\n", "5:1: hidden_dropout_prob is -0.5");
     check_fails(SMALL "warmup_steps: 3\nlr_scheduler_type: constant\n", "6:1: lr_scheduler_type");
     check_fails(SMALL "warmup_steps: 30\nmax_steps: 20\n", "5:1: warmup_steps is 30, more than");
-    check_fails(SMALL "labels: [a, b]\n", "5:1: labels belongs to task classify; this task is mlm");
+    check_fails(SMALL "labels: [a, b]\n",
+                "5:1: labels belongs to task classify|ner; this task is mlm");
     check_fails("task: classify\nwhole_word_mask: true\n",
                 "2:1: whole_word_mask belongs to task mlm");
     check_fails("task: classify\nlabels: [a, b, a]\n", "2:1: labels has 'a' twice");

@@ -7,6 +7,7 @@
 
 #include "bert.h"
 #include "dataset.h"
+#include "entities.h"
 
 /* The masks of every evaluation: the same text is masked the same way, for ever. */
 struct sb_rng sb_evaluate_mask_key(void);
@@ -26,5 +27,21 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
                 const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                 uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
                 struct sb_stats *stats, double *confusion, struct sb_err *err);
+
+/*
+ * The same for the tags of words: adds up the sentences whose first window is one of the samples
+ * first .. end-1, whole sentences always.
+ *
+ *   in-out  stats   sums are added
+ *           counts  [sb_entity_count_count(T)] are added (entities.h)
+ *
+ * A word has the tag with the best score at its first piece.
+ */
+int sb_evaluate_tags(const struct sb_bert *bert, const struct sb_dataset *dataset,
+                     const struct sb_wordpiece *tokenizer, const struct sb_tags *tags,
+                     uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
+                     struct sb_stats *stats, double *counts, struct sb_err *err);
+/* Moves both ends to where sentences begin. */
+void sb_evaluate_whole_sentences(const struct sb_dataset *dataset, uint64_t *first, uint64_t *end);
 
 #endif

@@ -74,7 +74,8 @@ static int open_data(struct sb_dataset **data, const struct sb_task *task,
 {
     const struct sb_job *job = task->job;
     struct sb_dataset_options options = {
-        .kind = !task->mlm          ? SB_DATA_LABELLED
+        .kind = task->ner           ? SB_DATA_WORDS
+                : !task->mlm        ? SB_DATA_LABELLED
                 : job->line_by_line ? SB_DATA_LINES
                                     : SB_DATA_BLOCKS,
         .source = {.paths = request->files->items,
@@ -86,6 +87,8 @@ static int open_data(struct sb_dataset **data, const struct sb_task *task,
                    .header = job->header,
                    .lenient = job->lenient},
         .max_seq_length = task->max_seq_length,
+        .stride = job->stride,
+        .label_all_tokens = job->label_all_tokens,
         .labels = request->labels,
         .label_count = request->label_count,
         .cache_dir = task->cache_dir,
@@ -111,7 +114,7 @@ static void take_label_names(struct sb_bert_config *config, const struct sb_data
 /* Names travel in the plan of HELLO, whose head is limited. */
 static int check_label_bytes(const struct sb_bert_config *config, struct sb_err *err)
 {
-    enum { LABEL_BYTES_MAX = 32 << 10 };
+    enum { LABEL_BYTES_MAX = 16 << 10 }; /* with the types of tags three times */
     size_t bytes = 0;
     for (size_t i = 0; i < config->label_count; i++)
         bytes += strlen(config->labels[i]) + 4;
@@ -209,7 +212,12 @@ static int init_params(struct sb_task *task, struct sb_err *err)
 {
     struct sb_bert *bert = &task->bert;
     const struct sb_list *freeze = &task->job->freeze;
-    sb_params_init(&bert->params, &bert->config, task->mlm ? SB_HEAD_MLM : SB_HEAD_CLASSIFY);
+    sb_params_init(&bert->params, &bert->config,
+                   task->ner   ? SB_HEAD_TOKENS
+                   : task->mlm ? SB_HEAD_MLM
+                               : SB_HEAD_CLASSIFY);
+    if (task->ner)
+        sb_tags_init(&task->tags, bert->config.labels, bert->config.label_count);
     task->weights = sb_alloc_pages(bert->params.float_count * sizeof(float));
     bert->weights = task->weights;
     if (!task->job->row_sparse)
@@ -227,6 +235,7 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
     char cache[SB_PATH_BYTES];
     task->job = job;
     task->mlm = strcmp(job->task, "mlm") == 0;
+    task->ner = strcmp(job->task, "ner") == 0;
     task->bert.pool = pool;
     sb_bert_config_defaults(&task->bert.config);
     task->cache_dir = sb_strdup(
@@ -249,6 +258,7 @@ void sb_task_free(struct sb_task **out)
         return;
     sb_free_pages(task->weights, task->bert.params.float_count * sizeof(float));
     sb_params_release(&task->bert.params);
+    sb_tags_release(&task->tags);
     sb_bert_config_release(&task->bert.config);
     sb_dataset_free(&task->train);
     for (size_t i = 0; i < task->eval_count; i++)
@@ -276,7 +286,9 @@ int sb_task_load_weights(struct sb_task *task, struct sb_err *err)
 int sb_task_export(const struct sb_task *task, const char *folder, struct sb_err *err)
 {
     const struct sb_bert *bert = &task->bert;
-    const char *architecture = task->mlm ? "BertForMaskedLM" : "BertForSequenceClassification";
+    const char *architecture = task->ner   ? "BertForTokenClassification"
+                               : task->mlm ? "BertForMaskedLM"
+                                           : "BertForSequenceClassification";
     if (sb_dir_make(folder, err) < 0 ||
         sb_config_write(&bert->config, folder, architecture, err) < 0 ||
         sb_wordpiece_write(task->tokenizer, folder, bert->config.max_positions, err) < 0 ||

@@ -12,6 +12,7 @@
 #include "bert.h"
 #include "config.h"
 #include "dataset.h"
+#include "entities.h"
 #include "model_files.h"
 #include "pool.h"
 #include "wordpiece.h"
@@ -26,7 +27,8 @@ struct sb_eval_set {
 
 struct sb_task {
     const struct sb_job *job; /* not owned */
-    bool mlm;                 /* else classify */
+    bool mlm, ner;            /* else classify */
+    struct sb_tags tags;      /* ner */
     struct sb_wordpiece *tokenizer;
     struct sb_bert bert;
     float *weights; /* [params.float_count]; what bert.weights points at */
@@ -57,9 +59,12 @@ int sb_task_load_weights(struct sb_task *task, struct sb_err *err);
 long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, struct sb_grad *grad,
                         struct sb_stats *stats, struct sb_err *err);
 
-/* How many metric counts an evaluation slot adds: K*K, or 0 for mlm. */
+/* How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0. */
 size_t sb_task_count_count(const struct sb_task *task);
-/* Adds the sums of one evaluation slot; counts[gold*K + predicted]. */
+/*
+ * Adds the sums of one evaluation slot; counts[gold*K + predicted], or those of entities.h.  A
+ * sentence belongs to the slot that its first window is in.
+ */
 int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
                       double *counts, struct sb_err *err);
 

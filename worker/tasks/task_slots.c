@@ -98,11 +98,21 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
     return (long)mine.count;
 }
 
+static void range_of_eval_slot(uint64_t *first, uint64_t *end, const struct sb_eval_set *set,
+                               uint64_t slot)
+{
+    uint64_t n = sb_dataset_count(set->data);
+    *first = slot * SB_EVAL_SLOT_SAMPLES;
+    *end = n - *first < SB_EVAL_SLOT_SAMPLES ? n : *first + SB_EVAL_SLOT_SAMPLES;
+}
+
 static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task,
                                  const struct sb_eval_set *set, uint64_t slot)
 {
-    uint64_t first = slot * SB_EVAL_SLOT_SAMPLES, n = sb_dataset_count(set->data);
-    mine->count = n - first < SB_EVAL_SLOT_SAMPLES ? n - first : SB_EVAL_SLOT_SAMPLES;
+    uint64_t first, end;
+    range_of_eval_slot(&first, &end, set, slot);
+    sb_evaluate_whole_sentences(set->data, &first, &end);
+    mine->count = end - first;
     mine->samples = sb_arena_array(&task->step_arena, uint64_t, mine->count);
     mine->lengths = sb_arena_array(&task->step_arena, uint32_t, mine->count);
     for (size_t i = 0; i < mine->count; i++) {
@@ -114,17 +124,23 @@ static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task
 size_t sb_task_count_count(const struct sb_task *task)
 {
     size_t K = task->mlm ? 0 : task->bert.config.label_count;
-    return K * K;
+    return task->ner ? sb_entity_count_count(task->tags.type_count) : K * K;
 }
 
 int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
                       double *counts, struct sb_err *err)
 {
     const struct sb_eval_set *set = &task->evals[eval_set];
-    uint64_t first = slot * SB_EVAL_SLOT_SAMPLES, n = sb_dataset_count(set->data);
-    uint64_t end = n - first < SB_EVAL_SLOT_SAMPLES ? n : first + SB_EVAL_SLOT_SAMPLES;
-    if (sb_evaluate(&task->bert, set->data, task->tokenizer, task->mlm ? &task->masks : NULL, first,
-                    end, task->job->max_tokens_per_pass, &task->pass_arena, stats, counts, err) < 0)
+    uint64_t first, end;
+    range_of_eval_slot(&first, &end, set, slot);
+    size_t pass_tokens = task->job->max_tokens_per_pass;
+    int rc =
+        task->ner
+            ? sb_evaluate_tags(&task->bert, set->data, task->tokenizer, &task->tags, first, end,
+                               pass_tokens, &task->pass_arena, stats, counts, err)
+            : sb_evaluate(&task->bert, set->data, task->tokenizer, task->mlm ? &task->masks : NULL,
+                          first, end, pass_tokens, &task->pass_arena, stats, counts, err);
+    if (rc < 0)
         return sb_err_context(err, "evaluating the %s set", set->name);
     return 0;
 }
