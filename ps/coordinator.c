@@ -237,6 +237,8 @@ void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_ou
         return;
     if (c->stop_code)
         heed_stop(c, out);
+    if (c->state == SB_COORDINATOR_TRAINING || c->state == SB_COORDINATOR_EVALUATING)
+        sb_coordinator_watch_workers(c, out);
     if (c->state == SB_COORDINATOR_JOINING)
         sb_coordinator_watch_joining(c, out);
     else if (c->state < SB_COORDINATOR_FINISHING &&

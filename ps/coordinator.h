@@ -52,8 +52,10 @@ struct sb_coordinator_server {
 };
 
 struct sb_coordinator_worker {
-    bool welcomed, heard, bye; /* heard: it answered the piece of work at hand */
-    uint32_t nodes[64];        /* its share of every step */
+    bool welcomed, heard, bye; /* heard: it answered its piece of work */
+    uint64_t sequence;         /* of that piece */
+    uint64_t heard_ns;         /* any sign of life */
+    uint32_t nodes[64];        /* its share of the running step */
     size_t node_count;
     uint64_t first_slot, end_slot; /* its share of the running evaluation */
 };
@@ -68,8 +70,9 @@ struct sb_coordinator {
     struct sb_coordinator_worker *workers;
     struct sb_parts parts;
     uint32_t term;
-    uint64_t step;     /* committed steps */
-    uint64_t sequence; /* of the piece of work at hand */
+    uint64_t step;           /* committed steps */
+    uint64_t sequence;       /* of the newest piece of work */
+    uint64_t first_sequence; /* of the running step or evaluation */
     bool resumed;
 
     struct sb_sums_tree sums; /* of the running step */
@@ -89,6 +92,7 @@ struct sb_coordinator {
     int finish_code;
     char finish_sentence[1024];
     struct sb_frame *finish_text; /* the history, for the workers */
+    uint32_t lease;               /* the worker that writes the model folder at the end */
     bool workers_finished;        /* FINISH now goes to the servers */
     uint32_t finish_rounds;
 

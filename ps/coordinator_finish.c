@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum { ROUNDS = 5 };
+#define NOBODY UINT32_MAX
 
 static struct sb_frame *finish_text(const struct sb_coordinator *c)
 {
@@ -40,6 +41,7 @@ static void send_finish(struct sb_coordinator *c, uint64_t peer, struct sb_outbo
     Sb__Finish finish = SB__FINISH__INIT;
     finish.code = (uint32_t)c->finish_code;
     finish.sentence = c->finish_sentence;
+    finish.lease = c->lease != NOBODY && peer == c->members.workers[c->lease].peer;
     head.step = c->step;
     head.body_case = SB__HEAD__BODY_FINISH;
     head.finish = &finish;
@@ -82,7 +84,7 @@ static void send_finish_to_servers(struct sb_coordinator *c, struct sb_outbox *o
 static bool workers_gone(const struct sb_coordinator *c)
 {
     for (uint32_t i = 0; i < c->members.workers_here; i++)
-        if (!c->workers[i].bye && c->workers[i].welcomed)
+        if (!c->workers[i].bye && c->workers[i].welcomed && !c->members.workers[i].lost)
             return false;
     return true;
 }
@@ -93,6 +95,15 @@ static bool servers_gone(const struct sb_coordinator *c)
         if (i != SB_PEER_COORDINATOR && c->members.servers[i].here && !c->servers[i].bye)
             return false;
     return true;
+}
+
+static void say_unwritten(struct sb_coordinator *c, const char *name)
+{
+    c->finish_code = SB_ERR_PEER;
+    snprintf(c->finish_sentence, sizeof(c->finish_sentence),
+             "the training is done, but %s is lost and has not written the model; the same command "
+             "writes it from the last checkpoint",
+             name);
 }
 
 /* Servers answer wants until the last worker has left, so they are told after the workers. */
@@ -106,6 +117,8 @@ void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *
                                 : c->finish_rounds >= ROUNDS;
         if (!workers_gone(c) && !patience_over)
             return;
+        if (c->finish_code == 0 && !c->workers[c->lease].bye)
+            say_unwritten(c, c->members.workers[c->lease].name);
         c->workers_finished = true;
         c->finish_rounds = 0;
         send_finish_to_servers(c, out);
@@ -120,6 +133,15 @@ void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *
                              .seconds = c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0});
 }
 
+/* The first worker that is alive: all hold the same weights. */
+static uint32_t find_writer(const struct sb_coordinator *c)
+{
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
+        if (c->workers[i].welcomed && !c->members.workers[i].lost)
+            return i;
+    return NOBODY;
+}
+
 void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sentence,
                            struct sb_outbox *out)
 {
@@ -127,6 +149,9 @@ void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sente
         return;
     c->finish_code = code;
     snprintf(c->finish_sentence, sizeof(c->finish_sentence), "%s", sentence);
+    c->lease = find_writer(c);
+    if (code == 0 && c->lease == NOBODY)
+        say_unwritten(c, "every worker");
     c->finish_text = finish_text(c);
     sb_evaluation_end(&c->evaluation);
     sb_coordinator_move(c, SB_COORDINATOR_FINISHING);

@@ -3,6 +3,7 @@
  *
  *   coordinator.c         its life, its messages, its clock
  *   coordinator_start.c   JOINING, LOADING, SEEDING
+ *   coordinator_deal.c    who computes what, and what becomes of the share of one who falls silent
  *   coordinator_run.c     TRAINING, EVALUATING, SAVING, and go_on, which decides between them
  *   coordinator_finish.c  FINISHING
  */
@@ -29,6 +30,17 @@ void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb
 void sb_coordinator_send_start(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out);
 
+/* coordinator_deal.c */
+/* Deals the running step or evaluation to the workers that are not lost, and sends WORK. */
+void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out);
+/* To whoever has not answered yet. */
+void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker);
+/* A newcomer has taken the place of a lost worker. */
+void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out);
+/* Finds workers that have fallen silent and gives their shares to those that are done. */
+void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *out);
+
 /* coordinator_run.c */
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
@@ -39,7 +51,6 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
 void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
                                struct sb_outbox *out);
 /* To whoever has not answered yet. */
-void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out);
 

@@ -11,62 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- work ---- */
-
-static void send_work(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
-{
-    struct sb_coordinator_worker *w = &c->workers[worker];
-    Sb__Head head = SB__HEAD__INIT;
-    Sb__Work work = SB__WORK__INIT;
-    work.sequence = c->sequence;
-    head.step = c->step;
-    if (c->state == SB_COORDINATOR_EVALUATING) {
-        work.kind = SB__WORK_KIND__WORK_EVAL;
-        work.eval_set = c->evaluation.index;
-        work.first_slot = w->first_slot;
-        work.end_slot = w->end_slot;
-    } else {
-        work.kind = SB__WORK_KIND__WORK_TRAIN;
-        work.nodes = w->nodes;
-        work.n_nodes = w->node_count;
-        work.next_nodes = w->nodes;
-        work.n_next_nodes = c->step + 1 < c->members.plan->total_steps ? w->node_count : 0;
-    }
-    head.body_case = SB__HEAD__BODY_WORK;
-    head.work = &work;
-    sb_coordinator_send(c, out, c->members.workers[worker].peer, &head, NULL);
-}
-
-/* Idle workers (more of them than slots) get no work: there is nothing that they could answer. */
-static bool has_work(const struct sb_coordinator *c, uint32_t worker)
-{
-    const struct sb_coordinator_worker *w = &c->workers[worker];
-    return c->state == SB_COORDINATOR_EVALUATING ? w->first_slot < w->end_slot : w->node_count > 0;
-}
-
-void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out)
-{
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
-        if (!c->workers[i].heard && has_work(c, i))
-            send_work(c, i, out);
-}
-
-static void begin_work(struct sb_coordinator *c, enum sb_coordinator_state state,
-                       struct sb_outbox *out)
-{
-    sb_coordinator_move(c, state);
-    c->sequence++;
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
-        c->workers[i].heard = false;
-    sb_coordinator_send_work(c, out);
-}
+/* ---- steps, evaluations, checkpoints begin ---- */
 
 static void begin_step(struct sb_coordinator *c, struct sb_outbox *out)
 {
     sb_sums_tree_clear(&c->sums);
     for (uint32_t i = 0; i < c->members.server_count; i++)
         c->servers[i].reported = false;
-    begin_work(c, SB_COORDINATOR_TRAINING, out);
+    sb_coordinator_move(c, SB_COORDINATOR_TRAINING);
+    sb_coordinator_deal(c, out);
 }
 
 /* UINT32_MAX if the data has no such set, or an empty one. */
@@ -82,12 +35,8 @@ static uint32_t find_set(const struct sb_coordinator *c, const char *name)
 static void begin_evaluation(struct sb_coordinator *c, uint32_t set, struct sb_outbox *out)
 {
     sb_evaluation_begin(&c->evaluation, c->members.plan->eval_sets[set], set);
-    uint64_t slots = c->evaluation.set->slot_count, workers = c->members.worker_count;
-    for (uint64_t i = 0; i < workers; i++) {
-        c->workers[i].first_slot = slots / workers * i + slots % workers * i / workers;
-        c->workers[i].end_slot = slots / workers * (i + 1) + slots % workers * (i + 1) / workers;
-    }
-    begin_work(c, SB_COORDINATOR_EVALUATING, out);
+    sb_coordinator_move(c, SB_COORDINATOR_EVALUATING);
+    sb_coordinator_deal(c, out);
 }
 
 void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out)
@@ -339,8 +288,9 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
     uint32_t worker = sb_members_find_worker(&c->members, peer);
     if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(done))
         return;
-    bool current = done->sequence == c->sequence && head->step == c->step;
-    if (current)
+    bool current = done->sequence >= c->first_sequence && head->step == c->step;
+    sb_coordinator_worker_lives(c, worker);
+    if (done->sequence == c->workers[worker].sequence)
         c->workers[worker].heard = true;
     if (current && done->kind == SB__WORK_KIND__WORK_TRAIN && c->state == SB_COORDINATOR_TRAINING) {
         struct sb_sums sums;

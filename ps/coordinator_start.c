@@ -61,15 +61,6 @@ static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
     return 0;
 }
 
-static void deal(struct sb_coordinator *c)
-{
-    uint32_t slots = c->members.plan->slots;
-    sb_sums_tree_init(&c->sums, slots);
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
-        c->workers[i].node_count =
-            sb_nodes_deal(c->workers[i].nodes, slots, i, c->members.worker_count);
-}
-
 static void count_norms(struct sb_coordinator *c)
 {
     for (size_t i = 0; i < c->parts.count; i++)
@@ -83,7 +74,7 @@ static void begin_loading(struct sb_coordinator *c, struct sb_outbox *out)
 {
     struct sb_err err = SB_ERR_INIT;
     sb_parts_init(&c->parts, c->members.spans, c->members.span_count, c->members.server_count);
-    deal(c);
+    sb_sums_tree_init(&c->sums, c->members.plan->slots);
     count_norms(c);
     if (check_plan(c, &err) < 0 || look_for_checkpoint(c, &err) < 0) {
         sb_coordinator_finish(c, (int)err.code, err.text, out);
@@ -131,6 +122,14 @@ void sb_coordinator_send_start(struct sb_coordinator *c, struct sb_outbox *out)
             send_start(c, i, out);
 }
 
+static bool all_servers(const struct sb_coordinator *c, bool seeded)
+{
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        if (!(seeded ? c->servers[i].seeded : c->servers[i].loaded))
+            return false;
+    return true;
+}
+
 static void send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
 {
     Sb__Head head = SB__HEAD__INIT;
@@ -143,22 +142,14 @@ static void send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_ou
     welcome.servers = servers;
     welcome.n_servers = c->members.server_count;
     welcome.lease = worker == 0;
-    welcome.seed = worker == 0 && !c->resumed;
-    welcome.resume_step = c->resumed ? c->step : 0;
+    welcome.seed = worker == 0 && !c->resumed && !all_servers(c, true);
+    welcome.resume_step = c->step;
     head.step = c->step;
     head.body_case = SB__HEAD__BODY_WELCOME;
     head.welcome = &welcome;
     c->workers[worker].welcomed = true;
     sb_coordinator_send(c, out, c->members.workers[worker].peer, &head, NULL);
     free(servers);
-}
-
-static bool all_servers(const struct sb_coordinator *c, bool seeded)
-{
-    for (uint32_t i = 0; i < c->members.server_count; i++)
-        if (!(seeded ? c->servers[i].seeded : c->servers[i].loaded))
-            return false;
-    return true;
 }
 
 static void begin_seeding(struct sb_coordinator *c, struct sb_outbox *out)
@@ -201,6 +192,13 @@ void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb
         begin_training(c, out);
 }
 
+static void take_over(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
+{
+    sb_coordinator_worker_lives(c, worker);
+    send_welcome(c, worker, out);
+    sb_coordinator_inherit(c, worker, out);
+}
+
 void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
                                struct sb_outbox *out)
 {
@@ -223,6 +221,8 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
         return;
     case SB_MEMBERS_KNOWN: {
         uint32_t worker = sb_members_find_worker(&c->members, peer);
+        if (worker != UINT32_MAX)
+            sb_coordinator_worker_lives(c, worker);
         if (worker != UINT32_MAX && c->workers[worker].welcomed)
             send_welcome(c, worker, out);
         return;
@@ -231,6 +231,9 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
         sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_JOINED, .text = hello->name});
         if (c->state == SB_COORDINATOR_JOINING && sb_members_all_here(&c->members))
             begin_loading(c, out);
+        else if (c->state != SB_COORDINATOR_JOINING) /* in the place of a lost one; work comes with
+                                                        the next step */
+            take_over(c, sb_members_find_worker(&c->members, peer), out);
         return;
     }
 }

@@ -208,6 +208,17 @@ static void take_plan(struct sb_members *members, const Sb__Hello *hello)
         };
 }
 
+/* A free place, or that of a worker that is lost; UINT32_MAX: none. */
+static uint32_t find_place(const struct sb_members *members)
+{
+    if (members->workers_here < members->worker_count)
+        return members->workers_here;
+    for (uint32_t i = 0; i < members->worker_count; i++)
+        if (members->workers[i].lost)
+            return i;
+    return UINT32_MAX;
+}
+
 static enum sb_members_answer join_worker(struct sb_members *members, uint64_t peer,
                                           const Sb__Hello *hello, struct sb_err *err)
 {
@@ -218,8 +229,9 @@ static enum sb_members_answer join_worker(struct sb_members *members, uint64_t p
         sb_err_set(err, SB_ERR_PEER, "%s is not a worker: it has no model", hello->name);
         return SB_MEMBERS_REFUSED;
     }
-    if (members->workers_here == members->worker_count) {
-        sb_err_set(err, SB_ERR_PEER, "%s comes too late: all %" PRIu32 " workers are here",
+    uint32_t place = find_place(members);
+    if (place == UINT32_MAX) {
+        sb_err_set(err, SB_ERR_TRY_AGAIN, "%s is not needed now: all %" PRIu32 " workers are here",
                    hello->name, members->worker_count);
         return SB_MEMBERS_REFUSED;
     }
@@ -234,8 +246,11 @@ static enum sb_members_answer join_worker(struct sb_members *members, uint64_t p
     } else {
         take_plan(members, hello);
     }
-    members->workers[members->workers_here++] =
+    free(members->workers[place].name);
+    members->workers[place] =
         (struct sb_members_worker){.peer = peer, .name = sb_strdup(hello->name)};
+    if (place == members->workers_here)
+        members->workers_here++;
     return SB_MEMBERS_NEW;
 }
 

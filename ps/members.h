@@ -22,6 +22,7 @@ struct sb_members_server {
 struct sb_members_worker {
     uint64_t peer;
     char *name;
+    bool lost; /* silent: the coordinator's judgement.  A newcomer may take its place. */
 };
 
 struct sb_members {

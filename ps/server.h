@@ -1,8 +1,10 @@
 /*
- * A parameter server as a pure state machine: it is given the time and a message and fills an outbox.  No socket, no
- * clock, no thread; disk only through sb_disk.  Server 0 has the coordinator inside.
+ * A parameter server as a pure state machine: it is given the time and a message and fills an
+ * outbox.  No socket, no clock, no thread; disk only through sb_disk.  Server 0 has the coordinator
+ * inside.
  *
- *   JOINING -> LOADING -> SEEDING -> TRAINING <-> EVALUATING, SAVING -> FINISHING -> OVER      (coordinator.h has the drawing)
+ *   JOINING -> LOADING -> SEEDING -> TRAINING <-> EVALUATING, SAVING -> FINISHING -> OVER
+ * (coordinator.h has the drawing)
  */
 #ifndef SB_SERVER_H
 #define SB_SERVER_H
@@ -14,31 +16,33 @@
 /* Where checkpoints live.  ckpt.h has the one for real folders; tests bring their own. */
 struct sb_disk;
 
-/* What happened, for the log, the metrics and the terminal.  Given by the coordinator only, but for PUSH counts. */
+/* What happened, for the log, the metrics and the terminal.  Given by the coordinator only, but for
+ * PUSH counts. */
 enum sb_event_kind {
-    SB_EVENT_JOINED,     /* a peer; text = its name */
-    SB_EVENT_WAITING,    /* text = who is missing, after 5 s and then every 5 s */
-    SB_EVENT_STARTED,    /* training begins at step; text = "resumed" or "" */
-    SB_EVENT_STEP,       /* a step was committed */
-    SB_EVENT_EVAL,       /* an evaluation ended; text = eval set name, json = its results as an object */
-    SB_EVENT_SAVED,      /* checkpoint of step; text = folder; seconds */
+    SB_EVENT_JOINED,  /* a peer; text = its name */
+    SB_EVENT_WAITING, /* text = who is missing, after 5 s and then every 5 s */
+    SB_EVENT_STARTED, /* training begins at step; text = "resumed" or "" */
+    SB_EVENT_STEP,    /* a step was committed */
+    SB_EVENT_EVAL,  /* an evaluation ended; text = eval set name, json = its results as an object */
+    SB_EVENT_SAVED, /* checkpoint of step; text = folder; seconds */
     SB_EVENT_SAVE_FAILED,
-    SB_EVENT_REFUSED,    /* a peer; text = sentence */
-    SB_EVENT_NONFINITE,  /* step; text = sentence */
-    SB_EVENT_FINISHED,   /* code, text */
-    SB_EVENT_DAMAGED,    /* a checkpoint that does not verify and is passed over; text = sentence */
+    SB_EVENT_REFUSED,   /* a peer; text = sentence */
+    SB_EVENT_NONFINITE, /* step; text = sentence */
+    SB_EVENT_FINISHED,  /* code, text */
+    SB_EVENT_LOST,      /* a worker is silent: its share goes to the others; text = sentence */
+    SB_EVENT_DAMAGED,   /* a checkpoint that does not verify and is passed over; text = sentence */
 };
 
 struct sb_event {
     enum sb_event_kind kind;
-    uint64_t step;        /* finished steps */
+    uint64_t step; /* finished steps */
     uint64_t total_steps;
     double epoch;
-    double loss;          /* mean over the targets of the step(s) since the last report */
-    double grad_norm;     /* before clipping */
-    double rate;          /* learning rate */
+    double loss;      /* mean over the targets of the step(s) since the last report */
+    double grad_norm; /* before clipping */
+    double rate;      /* learning rate */
     double tokens, samples, targets; /* of this step */
-    double seconds;       /* wall time of the step, or of the action */
+    double seconds;                  /* wall time of the step, or of the action */
     int code;
     const char *text;
     const char *json;
@@ -46,15 +50,15 @@ struct sb_event {
 
 struct sb_server_options {
     uint32_t index;
-    uint32_t server_count, worker_count;   /* that the coordinator waits for */
-    const struct sb_job *job;              /* outlives the server */
-    const char *canonical;                 /* sb_job_canonical */
-    const char *fingerprint;               /* of the numerics */
-    const char *address;                   /* where workers reach us */
-    const char *name;                      /* host and process */
-    struct sb_pool *pool;                  /* may be NULL */
+    uint32_t server_count, worker_count; /* that the coordinator waits for */
+    const struct sb_job *job;            /* outlives the server */
+    const char *canonical;               /* sb_job_canonical */
+    const char *fingerprint;             /* of the numerics */
+    const char *address;                 /* where workers reach us */
+    const char *name;                    /* host and process */
+    struct sb_pool *pool;                /* may be NULL */
     const struct sb_disk *disk;
-    bool checksum;                         /* frames carry checksums (off inside one process) */
+    bool checksum; /* frames carry checksums (off inside one process) */
     void (*on_event)(void *context, const struct sb_event *event); /* may be NULL */
     void *event_context;
 };
@@ -64,10 +68,12 @@ struct sb_server;
 struct sb_server *sb_server_new(const struct sb_server_options *options, uint64_t now_ns);
 void sb_server_free(struct sb_server **server);
 /* msg is taken.  Messages to ourselves (coordinator and shard of server 0) are handled inside. */
-void sb_server_handle(struct sb_server *server, uint64_t now_ns, uint64_t peer, struct sb_msg **msg, struct sb_outbox *out);
+void sb_server_handle(struct sb_server *server, uint64_t now_ns, uint64_t peer, struct sb_msg **msg,
+                      struct sb_outbox *out);
 /* Resends what is due and checks deadlines.  Call at least every 50 ms. */
 void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox *out);
-/* Asks for a checkpoint and an end after the running step; code is what all will exit with (130, 143). */
+/* Asks for a checkpoint and an end after the running step; code is what all will exit with (130,
+ * 143). */
 void sb_server_stop(struct sb_server *server, int code);
 /* -1 while running, else the exit code; text says why when it is not 0. */
 int sb_server_over(const struct sb_server *server, const char **text);

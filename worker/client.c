@@ -281,6 +281,8 @@ static bool take_finish(struct sb_client *client, uint64_t peer, const Sb__Head 
         memcpy(client->history, msg->frames[0]->data, bytes);
     client->history[bytes] = 0;
     client->finish_step = head->step;
+    if (client->welcome)
+        client->welcome->welcome->lease = head->finish->lease;
     sb_client_end(client, SB_CLIENT_FINISH, head->finish->code, head->finish->sentence);
     return true;
 }

@@ -178,10 +178,10 @@ static void a_gradient_that_is_not_finite_stops_the_run(void **state)
     sim_result_release(&run);
 }
 
-static void a_worker_that_falls_silent_is_named(void **state)
+static void silence_of_all_workers_ends_the_run_and_names_them(void **state)
 {
     (void)state;
-    struct sim_options options = options_of(5, 2, 3);
+    struct sim_options options = options_of(5, 2, 1);
     struct sim_result run;
     options.silent_at = 3;
     sim_run(&options, &run);
@@ -189,6 +189,38 @@ static void a_worker_that_falls_silent_is_named(void **state)
     assert_non_null(strstr(run.sentence, "no progress for 30 s"));
     assert_non_null(strstr(run.sentence, "nodes of worker worker:"));
     sim_result_release(&run);
+}
+
+static void a_dead_worker_leaves_its_share_to_the_others(void **state)
+{
+    (void)state;
+    unsigned lost = 0;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct sim_options options = options_of(seed, 1 + seed % 3, 2 + seed % 4);
+        struct sim_result run, reference;
+        options.network = seed % 2 ? rough : rough_wire;
+        options.kill_at = 1 + seed % 6;
+        options.killed = (uint32_t)(seed % options.workers);
+        sim_reference(&options, &reference);
+        sim_run(&options, &run);
+        lost += run.lost;
+        expect_same(&options, &run, &reference);
+        sim_result_release(&run);
+        sim_result_release(&reference);
+    }
+    assert_true(lost >= 15);
+}
+
+static void a_worker_that_comes_back_takes_its_place(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct sim_options options = options_of(seed, 1 + seed % 3, 1 + seed % 4);
+        options.kill_at = 1 + seed % 6;
+        options.killed = (uint32_t)(seed % options.workers);
+        options.revive = true;
+        expect_reference(&options);
+    }
 }
 
 /* Whoever speaks, whatever he says: the servers stay up, and the run ends one way or another. */
@@ -219,7 +251,9 @@ int main(void)
         cmocka_unit_test(a_second_copy_of_a_push_is_never_counted),
         cmocka_unit_test(a_poisoned_first_copy_is_noticed),
         cmocka_unit_test(a_gradient_that_is_not_finite_stops_the_run),
-        cmocka_unit_test(a_worker_that_falls_silent_is_named),
+        cmocka_unit_test(silence_of_all_workers_ends_the_run_and_names_them),
+        cmocka_unit_test(a_dead_worker_leaves_its_share_to_the_others),
+        cmocka_unit_test(a_worker_that_comes_back_takes_its_place),
         cmocka_unit_test(forged_messages_stop_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,8 @@ struct sim_worker {
     bool copied;
     size_t next; /* node or slot of the work at hand */
     uint64_t sequence;
+    bool dead;
+    uint64_t died_ns;
 };
 
 struct sim {
@@ -222,10 +224,13 @@ static void deliver(struct sim *sim, struct flight *flight)
 {
     struct sb_outbox out = {0};
     struct sim_worker *worker = find_worker(sim, flight->to);
-    if (worker) {
+    if (worker && worker->dead) {
+        /* nobody is there */
+    } else if (worker) {
         sb_client_handle(worker->client, sim->now_ns, flight->from, &flight->msg, &out);
     } else if (flight->to >= sim->options->servers) {
-        assert_true(sim->options->network.forge > 0); /* an answer to a stranger */
+        assert_true(sim->options->network.forge ||
+                    sim->options->revive); /* a stranger, or one who is gone */
     } else {
         if (sim->options->network.poison_first || sim->options->network.poison_repeats)
             flight->msg = poison(sim, flight->to, flight->msg);
@@ -417,6 +422,9 @@ static void on_event(void *context, const struct sb_event *event)
     case SB_EVENT_SAVE_FAILED:
         result->save_failures++;
         break;
+    case SB_EVENT_LOST:
+        result->lost++;
+        break;
     case SB_EVENT_WAITING:
         result->waitings++;
         break;
@@ -448,6 +456,44 @@ static void make_plan(struct sim *sim)
     sim->plan.n_eval_sets = 2;
 }
 
+static void make_client(struct sim *sim, struct sim_worker *w)
+{
+    uint64_t index = (uint64_t)(w - sim->workers);
+    w->peer = SB_PEER_WORKER_BIT | (draw(sim) >> 8 << 4) | index;
+    struct sb_client_options options = {
+        .self = w->peer,
+        .canonical = sim->canonical.data,
+        .fingerprint = "f",
+        .name = "worker",
+        .plan = &sim->plan,
+        .spans = sim->toy.spans,
+        .span_count = sim->toy.span_count,
+        .weights = w->weights,
+        .retry_ms = 100,
+        .checksum = sim->options->checksum,
+    };
+    w->client = sb_client_new(&options, sim->now_ns);
+    w->sequence = w->next = 0;
+}
+
+/* What it had sent is still under way; frames that point into its memory are not: a dead process
+ * sends no more. */
+static void kill_and_revive(struct sim *sim)
+{
+    const struct sim_options *o = sim->options;
+    struct sim_worker *w = &sim->workers[o->killed];
+    if (o->kill_at && !w->died_ns && sim->result->step_count >= o->kill_at && chance(sim, 200)) {
+        w->dead = true;
+        w->died_ns = sim->now_ns;
+    }
+    if (w->dead && o->revive && sim->now_ns > w->died_ns + 3000 * MS) {
+        sb_client_free(&w->client);
+        memset(w->weights, 0, sim->toy.float_count * sizeof(float));
+        w->dead = false;
+        make_client(sim, w);
+    }
+}
+
 static void make_peers(struct sim *sim)
 {
     const struct sim_options *o = sim->options;
@@ -471,21 +517,8 @@ static void make_peers(struct sim *sim)
     }
     for (uint32_t i = 0; i < o->workers; i++) {
         struct sim_worker *w = &sim->workers[i];
-        w->peer = SB_PEER_WORKER_BIT | (draw(sim) >> 8 << 4) | i;
         w->weights = sb_calloc(sim->toy.float_count, sizeof(float));
-        struct sb_client_options options = {
-            .self = w->peer,
-            .canonical = sim->canonical.data,
-            .fingerprint = "f",
-            .name = "worker",
-            .plan = &sim->plan,
-            .spans = sim->toy.spans,
-            .span_count = sim->toy.span_count,
-            .weights = w->weights,
-            .retry_ms = 100,
-            .checksum = o->checksum,
-        };
-        w->client = sb_client_new(&options, sim->now_ns);
+        make_client(sim, w);
     }
 }
 
@@ -495,7 +528,7 @@ static bool all_over(const struct sim *sim)
         if (sb_server_over(sim->servers[i], NULL) < 0)
             return false;
     for (uint32_t i = 0; i < sim->options->workers; i++)
-        if (sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER)
+        if (!sim->workers[i].dead && sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER)
             return false;
     return true;
 }
@@ -544,8 +577,10 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
             sb_server_tick(sim.servers[i], sim.now_ns, &out);
             transmit(&sim, i, &out);
         }
+        kill_and_revive(&sim);
         for (uint32_t i = 0; i < options->workers; i++)
-            drive_worker(&sim, &sim.workers[i]);
+            if (!sim.workers[i].dead)
+                drive_worker(&sim, &sim.workers[i]);
         deliver_due(&sim);
         if (!coordinator_over && sb_server_over(sim.servers[0], NULL) >= 0) {
             coordinator_over = true; /* the others get a little time to hear of it */

@@ -43,6 +43,9 @@ struct sim_options {
     uint64_t
         nonfinite_at; /* the gradient of one slot of this step (from 1) is not a number; 0: never */
     uint64_t silent_at; /* worker 0 falls silent for ever at this step (from 1); 0: never */
+    uint64_t kill_at;   /* worker `killed` is gone when this many steps are committed; 0: never */
+    uint32_t killed;
+    bool revive; /* and comes back 3 s later as another incarnation */
     double weight_decay;
 };
 
@@ -59,7 +62,7 @@ struct sim_result {
     struct sim_step *steps; /* of the steps that this run committed */
     size_t step_count;
     char *history; /* of FINISH */
-    unsigned saves, save_failures, waitings, evaluations, damaged;
+    unsigned saves, save_failures, waitings, evaluations, lost;
     uint64_t duplicates; /* pushes that were answered DUPLICATE or STALE */
     char refused[1024];
     double virtual_seconds;

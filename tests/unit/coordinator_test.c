@@ -42,10 +42,16 @@ static uint64_t worker(uint32_t i)
 
 static void play_init(struct play *p)
 {
-    static const char *settings[] = {
-        "learning_rate=0.1",   "max_grad_norm=2",   "push_timeout_ms=100",
-        "join_timeout_s=12",   "step_timeout_s=30", "lr_scheduler_type=constant",
-        "output_dir=/nowhere", "logging_steps=2",   "eval_steps=3"};
+    static const char *settings[] = {"learning_rate=0.1",
+                                     "max_grad_norm=2",
+                                     "push_timeout_ms=100",
+                                     "join_timeout_s=12",
+                                     "worker_timeout_s=8",
+                                     "step_timeout_s=30",
+                                     "lr_scheduler_type=constant",
+                                     "output_dir=/nowhere",
+                                     "logging_steps=2",
+                                     "eval_steps=3"};
     struct sb_err err = SB_ERR_INIT;
     *p = (struct play){.now = 1000 * SECOND};
     sb_job_init(&p->job);
@@ -482,6 +488,7 @@ static void a_step_without_progress_names_the_missing_nodes(void **state)
     (void)state;
     struct play p;
     begin(&p);
+    p.job.worker_timeout_s = 100;
     tick(&p, 29 * SECOND);
     done(&p, 0, 2, 1, 3);
     tick(&p, 29 * SECOND);
@@ -490,6 +497,38 @@ static void a_step_without_progress_names_the_missing_nodes(void **state)
     assert_int_equal(p.c.finish_code, SB_ERR_PEER);
     assert_non_null(strstr(p.c.finish_sentence, "missing: nodes of worker w1: 3"));
     assert_null(strstr(p.c.finish_sentence, "worker w0"));
+    play_release(&p);
+}
+
+static void the_share_of_a_silent_worker_goes_to_one_that_is_done(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    heard(&p, worker(0), SB__HEAD__BODY_WORK);
+    tick(&p, 7 * SECOND);
+    done(&p, 0, 2, 1, 3);
+    sb_outbox_clear(&p.out);
+    tick(&p, 2 * SECOND);
+    assert_non_null(strstr(p.text[SB_EVENT_LOST], "w1 is silent for 9 s"));
+    Sb__Head *work = hear(&p, worker(0), SB__HEAD__BODY_WORK);
+    assert_int_equal(work->step, 0);
+    assert_int_equal(work->work->n_nodes, 1);
+    assert_int_equal(work->work->nodes[0], 3);
+    sb_msg_close(&work);
+    done(&p, 0, 3, 3, 5);
+    sb_outbox_clear(&p.out);
+    report(&p, 0, 0, 16, true);
+    report(&p, 1, 0, 20, true);
+    assert_int_equal(p.c.step, 1);
+    work = hear(&p, worker(0), SB__HEAD__BODY_WORK); /* the next step is all its own */
+    assert_int_equal(work->work->nodes[0], 1);
+    sb_msg_close(&work);
+    hello_worker(&p, 2, NULL); /* a newcomer takes the place */
+    Sb__Head *welcome = hear(&p, worker(2), SB__HEAD__BODY_WELCOME);
+    assert_true(welcome->welcome->worker_index == 1 && !welcome->welcome->seed);
+    assert_int_equal(welcome->welcome->resume_step, 1);
+    sb_msg_close(&welcome);
     play_release(&p);
 }
 
@@ -635,6 +674,7 @@ int main(void)
         cmocka_unit_test(a_gradient_that_is_not_finite_commits_nothing),
         cmocka_unit_test(what_is_not_answered_is_sent_again),
         cmocka_unit_test(a_step_without_progress_names_the_missing_nodes),
+        cmocka_unit_test(the_share_of_a_silent_worker_goes_to_one_that_is_done),
         cmocka_unit_test(an_evaluation_is_dealt_in_runs_and_scored_once),
         cmocka_unit_test(the_run_ends_with_workers_first_and_servers_last),
         cmocka_unit_test(messages_of_another_term_or_step_move_nothing),
