@@ -1,0 +1,99 @@
+/*
+ * A classifier on sentence embeddings: fitted at once on all of them, not by gradients.
+ *
+ *     logistic regression  z = W x + b;  p = softmax z, or 1 / (1 + e^-z) of the second of two
+ *     one against the rest z = W x + b;  p of each label = 1 / (1 + e^-z)
+ *     centroid             the baseline: z = 20 cos(x, mean of the class's unit vectors), p =
+ * softmax z
+ *
+ * With normalize, x is scaled to length 1 first (a vector of zeros stays).  The files are
+ *
+ *     head.safetensors  coef F64 [rows, embedding size], intercept F64 [rows]
+ *     head.json         kind, labels (all, in id order), classes (those that have rows, in row
+ *                       order; two classes share one row), embedding_size, normalize_embeddings, C,
+ *                       coef_hash
+ *
+ * and nothing in them is executed.  They are SetFit's and scikit-learn's numbers under their names:
+ * classes, coef and intercept are what LogisticRegression has as classes_, coef_ and intercept_.
+ */
+#ifndef SB_EMBED_HEAD_H
+#define SB_EMBED_HEAD_H
+
+#include "err.h"
+#include "logreg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sb_embed_head_kind {
+    SB_EMBED_HEAD_LOGISTIC,
+    SB_EMBED_HEAD_ONE_VS_REST,
+    SB_EMBED_HEAD_CENTROID,
+};
+
+/* Life: fitted or read, then any use, release; release after a failure is harmless. */
+struct sb_embed_head {
+    enum sb_embed_head_kind kind;
+    bool normalize; /* centroid: always */
+    double C;       /* what the fit was asked for; centroid: 0 */
+    size_t embedding_size, row_count;
+    double *coef;      /* [row_count, embedding_size] */
+    double *intercept; /* [row_count] */
+    char **labels;     /* [label_count] in id order */
+    size_t label_count;
+    uint32_t
+        *classes; /* [class_count] ids of the labels that were seen, rising; one_vs_rest: all */
+    size_t class_count;
+};
+
+#define SB_EMBED_HEAD_INIT                                                                         \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+struct sb_embed_head_options {
+    enum sb_embed_head_kind kind;
+    bool normalize;
+    struct sb_logreg_options logreg; /* class_weights: [label_count] */
+};
+
+/*
+ * One label a sample.  kind LOGISTIC or CENTROID.
+ *
+ *   out  report  may be NULL; zeros for CENTROID, which is converged
+ *   in   x       [n, C]
+ *        gold    [n]  0 .. label_count-1; labels that no sample has are left out of the fit and
+ *                     have probability 0
+ *
+ * Errors as sb_logreg_fit's.
+ */
+int sb_embed_head_fit(struct sb_embed_head *head, struct sb_logreg_report *report, const float *x,
+                      const int32_t *gold, size_t n, size_t C, char *const *labels,
+                      size_t label_count, const struct sb_embed_head_options *options,
+                      struct sb_err *err);
+
+/* Any number of labels a sample: gold [n, label_count] of 0 and 1; kind ONE_VS_REST. */
+int sb_embed_head_fit_labels(struct sb_embed_head *head, struct sb_logreg_report *report,
+                             const float *x, const uint8_t *gold, size_t n, size_t C,
+                             char *const *labels, size_t label_count,
+                             const struct sb_embed_head_options *options, struct sb_err *err);
+
+void sb_embed_head_release(struct sb_embed_head *head);
+
+/* p [n, label_count] in id order; x [n, embedding_size]. */
+void sb_embed_head_probabilities(double *p, const struct sb_embed_head *head, const float *x,
+                                 size_t n);
+
+/*
+ * Both files, each atomically, head.json last: equal heads give equal bytes.  Reading trusts
+ * nothing: SB_ERR_NO_INPUT for a file that is missing, SB_ERR_DATA for contents that do not fit
+ * together, with file and key or tensor.  coef_hash may be missing in files made elsewhere.
+ */
+int sb_embed_head_write(const struct sb_embed_head *head, const char *folder, struct sb_err *err);
+int sb_embed_head_read(struct sb_embed_head *head, const char *folder, struct sb_err *err);
+
+/* Rows that a head of this kind has for so many classes. */
+size_t sb_embed_head_rows(enum sb_embed_head_kind kind, size_t class_count);
+
+#endif
