@@ -99,7 +99,7 @@ def main():
     a.add_argument("--seeds", type=int, default=3)
     bench = Bench(a.parse_args())
     table = {}
-    for kind, rates, epochs, mlm_epochs in (("tiny", (1e-4, 3e-4, 1e-3), 5, 20), ("mini", (1e-4, 3e-4), 4, 10)):
+    for kind, rates, epochs, mlm_epochs in (("tiny", (1e-4, 3e-4, 1e-3), 5, 20), ("mini", (1e-4, 3e-4), 4, 5)):
         table[kind] = bench.family(kind, rates, epochs, bench.body(kind))
         domain = bench.mlm(kind, mlm_epochs)
         table[kind + " after mlm"] = bench.family(kind + "-domain", rates, epochs, {"model_name_or_path": domain})

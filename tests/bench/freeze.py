@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+"""How much faster is a step with the first layers frozen, and how much should it be?
+
+    tests/bench/freeze.py [--build build] [--shared ../shared] [--steps 60] [--rounds 3]
+
+A fresh bert-mini (4 layers, C 256) on rotten_tomatoes: nothing frozen, embeddings and the first K layers, the whole body.
+Rounds alternate; medians of the step time.  The arithmetic counts multiplications of the layers' matrices: a layer's forward
+is 1, its input gradient 1, its weight gradient 1; the last layer runs at [CLS] only, but for its keys and values; the lowest
+layer that is trained needs no input gradient unless the embeddings are trained.
+"""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+L, C, F, TOKENS = 4, 256, 1024, 27.4
+LAYER = 4 * C * C + 2 * C * F
+LAST = 2 * C * C + (2 * C * C + 2 * C * F) / TOKENS  # keys and values everywhere, the rest at one of 27 positions
+
+
+def cost(frozen):
+    """Multiplications per token; frozen: None, 1..L layers, or "body"."""
+    forward = (L - 1) * LAYER + LAST
+    if frozen == "body":
+        return forward
+    first = 0 if frozen is None else frozen
+    backward = 0
+    for layer in range(first, L):
+        size = LAST if layer == L - 1 else LAYER
+        backward += size * (2 if layer > first or frozen is None else 1)
+    return forward + backward
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("--build", default="build")
+    a.add_argument("--shared", default=os.environ.get("SHARDBERT_SHARED", "../shared"))
+    a.add_argument("--work", default="/tmp/shardbert-freeze")
+    a.add_argument("--steps", type=int, default=60)
+    a.add_argument("--rounds", type=int, default=3)
+    a = a.parse_args()
+    os.makedirs(a.work, exist_ok=True)
+    data = os.path.join(os.path.abspath(a.shared), "data")
+    config = os.path.join(a.work, "mini.json")
+    json.dump({"model_type": "bert", "vocab_size": 30522, "hidden_size": C, "num_hidden_layers": L, "num_attention_heads": 4,
+               "intermediate_size": F, "max_position_embeddings": 128, "type_vocab_size": 2}, open(config, "w"))
+    cases = {"nothing": None, **{f"layers:{k}": k for k in range(1, L + 1)}, "body": "body"}
+    seconds = {name: [] for name in cases}
+    for _ in range(a.rounds):
+        for name in cases:
+            job = os.path.join(a.work, "job.yaml")
+            with open(job, "w") as out:
+                out.write(f"task: classify\nconfig_name: {config}\ntokenizer_name: {data}/models/bert-tiny-general\n"
+                          f"train_file: {data}/classification/rotten_tomatoes/train.tsv\noutput_dir: {a.work}/out\n"
+                          f"cache_dir: {a.work}/cache\nmax_seq_length: 128\nbatch_size: 32\nmax_steps: {a.steps}\n"
+                          f"logging_steps: 1\nsave_steps: 0\n" + (f"freeze: {name}\n" if cases[name] else ""))
+            done = subprocess.run([os.path.join(a.build, "shardbert"), "train", job, "--fresh"], capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(done.stderr[-1000:])
+            steps = [float(s) for s in re.findall(r"event=step .*step_seconds=([0-9.e-]+)", done.stderr)]
+            seconds[name].append(statistics.median(steps[5:]))
+    whole = statistics.median(seconds["nothing"])
+    print(f"{'frozen':10} {'ms a step':>10} {'faster by':>10} {'arithmetic':>10}")
+    for name, runs in seconds.items():
+        step = statistics.median(runs)
+        print(f"{name:10} {1000 * step:10.2f} {whole / step:10.2f} {cost(None) / cost(cases[name]):10.2f}")
+
+
+if __name__ == "__main__":
+    main()
