@@ -124,12 +124,13 @@ static void send_ack(struct sb_server *server, uint64_t peer, const Sb__Head *pu
     send_frames(server, out, peer, &head, NULL, NULL);
 }
 
-static void send_weights(struct sb_server *server, const struct sb_want *want,
-                         struct sb_outbox *out)
+static struct sb_msg *make_weights(struct sb_server *server, const struct sb_want *want)
 {
     Sb__Head head = SB__HEAD__INIT;
     Sb__Weights weights = SB__WEIGHTS__INIT;
     weights.rows = want->rows != NULL;
+    head.job = server->job_hash;
+    head.term = server->shard->term;
     head.step = server->shard->step;
     head.part = want->part;
     head.trace = want->trace;
@@ -137,22 +138,35 @@ static void send_weights(struct sb_server *server, const struct sb_want *want,
     head.weights = &weights;
     struct sb_frame *values = sb_shard_weights(server->shard, want->part, want->rows);
     sb_assert(values); /* sb_shard_rows_valid and sb_shard_seeded were asked */
-    send_frames(server, out, want->worker, &head, values, want->rows);
+    struct sb_msg *msg = sb_msg_new(&head, values, want->rows, server->options.checksum);
     sb_frame_drop(&values);
+    return msg;
 }
 
 /* ---- steps ---- */
 
+/* In part order, which is that of the next forward pass.  Workers that want the same get copies of
+ * one message. */
 static void answer_wants(struct sb_server *server, struct sb_outbox *out)
 {
+    const struct sb_shard *shard = server->shard;
     struct sb_want want;
-    if (!sb_shard_seeded(server->shard))
+    if (!sb_shard_seeded(shard))
         return;
-    for (size_t at = 0; sb_wants_take(&server->wants, &at, server->shard->step, &want);) {
-        send_weights(server, &want, out);
-        sb_frame_drop(&want.rows);
+    for (size_t i = 0; i < shard->mine_count; i++) {
+        struct sb_msg *whole = NULL;
+        while (sb_wants_take(&server->wants, shard->mine[i].id, shard->step, &want)) {
+            if (want.rows || want.trace) {
+                sb_outbox_put(out, want.worker, make_weights(server, &want));
+            } else {
+                if (!whole)
+                    whole = make_weights(server, &want);
+                sb_outbox_put(out, want.worker, sb_msg_copy(whole));
+            }
+            sb_frame_drop(&want.rows);
+        }
+        sb_msg_free(&whole);
     }
-    sb_wants_pack(&server->wants);
 }
 
 /* The step has begun, or a sum came: report it if it is complete.  Without trainable parts it is so
@@ -211,7 +225,7 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
     if (want.rows && !sb_shard_rows_valid(shard, want.part, want.rows))
         return;
     if (sb_shard_seeded(shard) && want.step <= shard->step)
-        send_weights(server, &want, out);
+        sb_outbox_put(out, peer, make_weights(server, &want));
     else
         sb_wants_add(&server->wants, &want);
 }
@@ -294,6 +308,7 @@ static void take_start(struct sb_server *server, uint64_t now_ns, const Sb__Head
                      start->server_index, start->server_count, start->slots, head->term);
     free(spans);
     server->norms = sb_calloc(server->shard->trainable_count + 1, sizeof(double));
+    sb_wants_init(&server->wants, server->shard->parts.count);
     server->state = LOADING;
     if (start->resume && restore(server, head, &server->load_err) < 0)
         sb_err_context(&server->load_err, "loading '%s'", start->checkpoint_dir);

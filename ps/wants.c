@@ -3,58 +3,60 @@
 #include "arena.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { ANSWERED = UINT32_MAX }; /* as a part: a gap */
+void sb_wants_init(struct sb_wants *wants, size_t part_count)
+{
+    *wants = (struct sb_wants){.parts = sb_calloc(part_count + 1, sizeof(*wants->parts)),
+                               .part_count = part_count};
+}
 
 void sb_wants_release(struct sb_wants *wants)
 {
-    for (size_t i = 0; i < wants->count; i++)
-        sb_frame_drop(&wants->items[i].rows);
-    free(wants->items);
+    for (size_t part = 0; part < wants->part_count; part++) {
+        for (size_t i = 0; i < wants->parts[part].count; i++)
+            sb_frame_drop(&wants->parts[part].items[i].rows);
+        free(wants->parts[part].items);
+    }
+    free(wants->parts);
     *wants = (struct sb_wants){0};
+}
+
+static struct sb_want *place_of(struct sb_wants_part *part, uint64_t worker)
+{
+    for (size_t i = 0; i < part->count; i++)
+        if (part->items[i].worker == worker)
+            return &part->items[i];
+    if (part->count == part->capacity) {
+        part->capacity = part->capacity ? 2 * part->capacity : 4;
+        part->items = sb_realloc(part->items, part->capacity * sizeof(*part->items));
+    }
+    struct sb_want *place = &part->items[part->count++];
+    *place = (struct sb_want){.worker = worker};
+    return place;
 }
 
 void sb_wants_add(struct sb_wants *wants, const struct sb_want *want)
 {
-    struct sb_want *place = NULL;
-    for (size_t i = 0; i < wants->count && !place; i++)
-        if (wants->items[i].worker == want->worker && wants->items[i].part == want->part)
-            place = &wants->items[i];
-    if (place && place->step > want->step)
+    sb_assert(want->part < wants->part_count);
+    struct sb_want *place = place_of(&wants->parts[want->part], want->worker);
+    if (place->step > want->step) /* overtaken by a newer one */
         return;
-    if (!place) {
-        if (wants->count == wants->capacity) {
-            wants->capacity = wants->capacity ? 2 * wants->capacity : 64;
-            wants->items = sb_realloc(wants->items, wants->capacity * sizeof(*wants->items));
-        }
-        place = &wants->items[wants->count++];
-        place->rows = NULL;
-    }
+    if (want->rows)
+        sb_frame_keep(want->rows);
     sb_frame_drop(&place->rows);
     *place = *want;
-    if (place->rows)
-        sb_frame_keep(place->rows);
 }
 
-bool sb_wants_take(struct sb_wants *wants, size_t *at, uint64_t step, struct sb_want *want)
+bool sb_wants_take(struct sb_wants *wants, uint32_t part_index, uint64_t step, struct sb_want *want)
 {
-    for (; *at < wants->count; ++*at) {
-        struct sb_want *item = &wants->items[*at];
-        if (item->part == ANSWERED || item->step > step)
-            continue;
-        *want = *item;
-        item->rows = NULL;
-        item->part = ANSWERED;
-        return true;
-    }
+    struct sb_wants_part *part = &wants->parts[part_index];
+    for (size_t i = 0; i < part->count; i++)
+        if (part->items[i].step <= step) {
+            *want = part->items[i];
+            part->count--;
+            memmove(&part->items[i], &part->items[i + 1], (part->count - i) * sizeof(*part->items));
+            return true;
+        }
     return false;
-}
-
-void sb_wants_pack(struct sb_wants *wants)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < wants->count; i++)
-        if (wants->items[i].part != ANSWERED)
-            wants->items[kept++] = wants->items[i];
-    wants->count = kept;
 }

@@ -19,20 +19,19 @@ struct sb_want {
 };
 
 struct sb_wants {
-    struct sb_want
-        *items; /* in the order in which they came: that of the worker's next forward pass */
-    size_t count, capacity;
+    struct sb_wants_part {
+        struct sb_want *items; /* in order of arrival */
+        size_t count, capacity;
+    } * parts;
+    size_t part_count;
 };
 
+void sb_wants_init(struct sb_wants *wants, size_t part_count);
 void sb_wants_release(struct sb_wants *wants);
 /* rows is kept. */
 void sb_wants_add(struct sb_wants *wants, const struct sb_want *want);
-/*
- * Takes out the first want, from *at on, that weights of `step` committed steps answer.  False if
- * there is none.  The rows are the caller's.
- */
-bool sb_wants_take(struct sb_wants *wants, size_t *at, uint64_t step, struct sb_want *want);
-/* Closes the gaps that sb_wants_take left. */
-void sb_wants_pack(struct sb_wants *wants);
+/* Takes out a want of this part that weights of `step` committed steps answer; false: none.  Its
+ * rows are the caller's. */
+bool sb_wants_take(struct sb_wants *wants, uint32_t part, uint64_t step, struct sb_want *want);
 
 #endif
