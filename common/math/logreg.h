@@ -7,9 +7,9 @@
  *
  * Two classes: one row, p(1) = 1 / (1 + e^-(w x + b)).  Three and more: a row each, p = softmax(W x
  * + b).  The intercepts b are not penalised.  Everything is double, and sums run over the samples
- * in their order, in one thread: equal samples give equal bits (but ln is the C library's, which may
- * differ between processors in the last bit: fit a head in one place).  Unlike the kernels beside it, it
- * takes memory, and it can fail: what it is given comes from data.
+ * in their order, in one thread: equal samples give equal bits (but ln is the C library's, which
+ * may differ between processors in the last bit: fit a head in one place).  Unlike the kernels
+ * beside it, it takes memory, and it can fail: what it is given comes from data.
  */
 #ifndef SB_LOGREG_H
 #define SB_LOGREG_H
@@ -52,7 +52,7 @@ size_t sb_logreg_rows(size_t K);
  *
  * Starts from zeros.  An end without convergence is no error.  SB_ERR_DATA: fewer than two classes,
  * a class without a sample, an embedding that is not finite; SB_ERR_CONFIG: options out of range.
- * Coefficients are scikit-learn's to 1e-4 where both are asked for 1e-10 (2e-5 at worst on real
+ * Coefficients are scikit-learn's to 1e-4 where both are asked for 1e-10 (1e-5 at worst on real
  * embeddings, against its solver newton-cg: near the bottom the objective is flat to its last bit).
  */
 int sb_logreg_fit(double *coef, double *intercept, struct sb_logreg_report *report, const float *x,
