@@ -456,9 +456,12 @@ static void missing_weights_say_what_is_there(void **state)
     sb_params_init(&params, &config, SB_HEAD_NONE);
     assert_int_equal(sb_model_read(&weight, &params, &config, dir, 1, NULL, &err), -1);
     sb_test_err_is(&err, SB_ERR_NO_INPUT, "model.safetensors");
+    sb_test_write(dir, "tf_model.h5", "");
+    assert_int_equal(sb_model_read(&weight, &params, &config, dir, 1, NULL, &err), -1);
+    sb_test_err_is(&err, SB_ERR_NO_INPUT, "tf_model.h5");
     sb_test_write(dir, "pytorch_model.bin", "PK");
     assert_int_equal(sb_model_read(&weight, &params, &config, dir, 1, NULL, &err), -1);
-    sb_test_err_is(&err, SB_ERR_NO_INPUT, "pytorch_model.bin");
+    sb_test_err_is(&err, SB_ERR_DATA, "pytorch_model.bin': is not a file that torch.save makes");
     assert_int_equal(sb_config_read(&config, dir, &err), -1);
     sb_test_err_is(&err, SB_ERR_NO_INPUT, "config.json");
     sb_params_release(&params);

@@ -194,13 +194,9 @@ static int write_card(const struct sb_export *export, const struct sb_bert_confi
 static int look_for_pooler(unsigned *heads_there, const char *folder, struct sb_err *err)
 {
     static const char name[] = "pooler.dense.weight";
-    char path[SB_PATH_BYTES];
     struct sb_safetensors file = SB_SAFETENSORS_INIT;
     *heads_there = SB_HEAD_NONE;
-    /* If there is no such file, opening the model finds the words for it. */
-    if (!sb_file_exists(sb_path_join(path, folder, "model.safetensors")))
-        return 0;
-    if (sb_safetensors_open(&file, path, err) < 0)
+    if (sb_model_open(&file, folder, err) < 0)
         return -1;
     for (size_t i = 0; i < file.count; i++) {
         size_t bytes = strlen(file.tensors[i].name);

@@ -1,6 +1,7 @@
 #include "model_files.h"
 
 #include "arena.h"
+#include "torch_bin.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -229,13 +230,15 @@ static int check_tied(const float *weights, const struct reading *r,
     return rc;
 }
 
-/* The sentence for folders that hold their weights in another form. */
-static int open_weights(struct sb_safetensors *file, const char *folder, struct sb_err *err)
+/* Folders that hold their weights in a form that is not read get a sentence of their own. */
+int sb_model_open(struct sb_safetensors *file, const char *folder, struct sb_err *err)
 {
-    static const char *const others[] = {"model.safetensors.index.json", "pytorch_model.bin",
-                                         "tf_model.h5", "flax_model.msgpack"};
+    static const char *const others[] = {"model.safetensors.index.json", "tf_model.h5",
+                                         "flax_model.msgpack"};
     char path[SB_PATH_BYTES], other[SB_PATH_BYTES];
     sb_path_join(path, folder, weights_name);
+    if (!sb_file_exists(path) && sb_file_exists(sb_path_join(other, folder, "pytorch_model.bin")))
+        return sb_torch_open(file, other, err);
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && !sb_file_exists(path); i++)
         if (sb_file_exists(sb_path_join(other, folder, others[i])))
             return sb_err_set(
@@ -253,7 +256,7 @@ int sb_model_read(float *weights, const struct sb_params *params,
     struct sb_load_report own = {0};
     struct reading r = {.params = params, .report = report ? report : &own, .err = err};
     *r.report = (struct sb_load_report){0};
-    if (open_weights(&r.file, folder, err) < 0)
+    if (sb_model_open(&r.file, folder, err) < 0)
         return -1;
     r.sources = sb_calloc(params->count, sizeof(*r.sources));
     int rc = match_names(&r);

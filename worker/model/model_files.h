@@ -1,5 +1,6 @@
 /*
- * Model folders in Hugging Face's format: config.json and model.safetensors.
+ * Model folders in Hugging Face's format: config.json and model.safetensors, or, to read only, an
+ * old pytorch_model.bin.
  *
  * Reading takes F32, F16, BF16 and F64, with or without the `bert.` (and `module.`) prefix,
  * gamma/beta for LayerNorm, and ignores position_ids, the tied decoder copies and heads that are
@@ -41,7 +42,13 @@ struct sb_load_report {
 void sb_load_report_release(struct sb_load_report *report);
 
 /*
- * Fills weights [params->float_count] from folder/model.safetensors.
+ * Opens folder/model.safetensors, or folder/pytorch_model.bin where only that is there (see
+ * torch_bin.h).  To be closed; closing after a failure is harmless.
+ */
+int sb_model_open(struct sb_safetensors *file, const char *folder, struct sb_err *err);
+
+/*
+ * Fills weights [params->float_count] from the file that sb_model_open finds.
  *
  * A tensor of the embeddings or layers that is missing is an error.  A head (the pooler counts as
  * one) that is missing completely is created from the seed; one that is there in part is an error.
