@@ -240,7 +240,7 @@ void sb_shard_take(struct sb_shard *shard, const Sb__Head *head, const struct sb
     shard->complete_count++;
     /* With threads the norms of all parts are taken together at the end; alone, while the others
      * still arrive. */
-    if (!shard->pool)
+    if (sb_pool_thread_count(shard->pool) == 1)
         measure(p);
 }
 
