@@ -1,6 +1,7 @@
 #include "ckpt.h"
 
 #include "arena.h"
+#include "clock.h"
 #include "file.h"
 #include "hash.h"
 #include "safetensors.h"
@@ -95,6 +96,7 @@ static int write_state(void *context, const char *folder, const struct sb_ckpt_s
              state->server_index + 1, state->server_count);
     sb_path_join(path, folder, name);
     struct sb_st_writer writer = SB_ST_WRITER_INIT;
+    double began = sb_clock_seconds();
     int rc = -1;
     if (sb_dir_make(folder, err) < 0 || sb_st_writer_begin(&writer, path, err) < 0)
         goto done;
@@ -109,6 +111,7 @@ static int write_state(void *context, const char *folder, const struct sb_ckpt_s
     if (sb_st_writer_commit(&writer, err) < 0)
         goto done;
     rc = describe_file(file, path, name, err);
+    file->seconds = sb_clock_seconds() - began;
 done:
     sb_st_writer_abort(&writer);
     return rc;

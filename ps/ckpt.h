@@ -38,6 +38,7 @@ struct sb_ckpt_file {
     char name[SB_CKPT_NAME_BYTES];
     uint64_t bytes;
     char hash[SB_CKPT_HASH_BYTES]; /* xxh3-128, hexadecimal */
+    double seconds;                /* that writing took; not kept */
 };
 
 /* Strings and objects are owned; released by sb_ckpt_manifest_release. */

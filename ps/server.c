@@ -348,6 +348,7 @@ static void take_save(struct sb_server *server, const Sb__Head *head, struct sb_
     saved.file = server->saved_file.name;
     saved.bytes = server->saved_file.bytes;
     saved.hash = server->saved_file.hash;
+    saved.seconds = server->saved_file.seconds;
     saved.sentence = server->saved_err.text;
     answer.step = head->step;
     answer.body_case = SB__HEAD__BODY_SAVED;
