@@ -95,10 +95,14 @@ static int settle(struct wish *wish, struct sb_err *err)
     struct sb_export *export = &wish->export;
     if (sb_export_look(export, err) < 0)
         return -1;
+    enum sb_onnx_head own = export->head;
     if (wish->head >= 0)
         export->head = (enum sb_onnx_head)wish->head;
     if (wish->format == FORMAT_CLASSIFIER)
         export->head = SB_ONNX_CLASSIFY;
+    /* Of two ways to classify, the folder has one. */
+    if (export->head == SB_ONNX_CLASSIFY && own == SB_ONNX_FOLDED)
+        export->head = own;
     if (wish->pooling >= 0)
         export->sentence.pooling = (enum sb_pooling)wish->pooling;
     if (wish->normalize)
@@ -137,7 +141,9 @@ int sb_cmd_export(int argc, char **argv)
             "transformers.js take them. Inputs are input_ids, attention_mask and token_type_ids "
             "[batch, sequence]. Outputs are last_hidden_state (body), logits (mlm, classify, ner), "
             "token_embeddings and sentence_embedding (embed).\n"
-            "classifier: the same, with the logits of the classes, whatever else the model has.\n"
+            "classifier: the same, with the logits of the classes, whatever else the model has; a "
+            "head "
+            "on embeddings (head.json) becomes part of the graph.\n"
             "sentence-transformers: the body with its pooling, as that library takes it.",
     };
     struct wish wish = {.head = -1, .pooling = -1};

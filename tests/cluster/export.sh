@@ -72,6 +72,30 @@ expect "a sentence-transformers folder says how it is pooled" sentence again "$t
 answers sentences.jsonl embed "$work/sentences" "$texts" --pooling max --normalize --max-length 20
 is "its body is the body that went in" "$(cksum <"$work/sentences.jsonl")" "$(cksum <"$work/again.jsonl")"
 
+# A head on the small body's embeddings, one against the rest, as scikit-learn has its numbers.
+export_to fitted sentence-transformers $small --normalize
+python3 - "$work/fitted" <<'PYTHON'
+import json, struct, sys
+rows = [[((i * 7 + k * 3) % 13) / 3 - 2 for i in range(16)] for k in range(2)]
+numbers = struct.pack("<32d", *rows[0], *rows[1]) + struct.pack("<2d", 0.5, -0.25)
+header = json.dumps({"coef": {"dtype": "F64", "shape": [2, 16], "data_offsets": [0, 256]},
+                     "intercept": {"dtype": "F64", "shape": [2], "data_offsets": [256, 272]}}).encode()
+header += b" " * (-len(header) % 8)
+with open(sys.argv[1] + "/head.safetensors", "wb") as file:
+    file.write(struct.pack("<Q", len(header)) + header + numbers)
+json.dump({"kind": "one_vs_rest", "labels": ["a", "b"], "classes": ["a", "b"], "embedding_size": 16,
+           "normalize_embeddings": True, "C": 1.0}, open(sys.argv[1] + "/head.json", "w"))
+json.dump({"coef": rows, "intercept": [0.5, -0.25]}, open(sys.argv[1] + "/numbers", "w"))
+PYTHON
+export_to folded classifier "$work/fitted"
+answers fitted.jsonl embed "$work/fitted" "$texts" --normalize
+jq -c --slurpfile head "$work/fitted/numbers" '.embedding as $x | {logits: [$head[0] | . as $h |
+    range(2) as $k | $h.intercept[$k] + ([range(16) | $h.coef[$k][.] * $x[.]] | add)]}' \
+    "$work/fitted.jsonl" >"$work/folded.jsonl"
+expect "a head on embeddings becomes part of the graph" logits folded "$texts" folded.jsonl
+is "and says that several labels may hold" "$(jq -r .problem_type "$work/folded/config.json")" \
+    multi_label_classification
+
 # golden_model NAME ARCHITECTURE LAYERS HEADS ACTIVATION: a model of tests/golden, as a folder.
 golden_model() {
     local name=$1 file=$PWD/tests/golden/bert_$1.safetensors
@@ -95,7 +119,7 @@ golden_model mlm BertForMaskedLM 1 2 gelu
 golden_model mlm_tanh BertForMaskedLM 2 4 gelu_new
 golden_model tokens BertForTokenClassification 2 2 gelu
 
-graphs=("$work"/{classes,tanh,mean,cls,max,again,torch-{classify,mlm,mlm_tanh,tokens}}/onnx/model.onnx)
+graphs=("$work"/{classes,tanh,mean,cls,max,again,folded,torch-{classify,mlm,mlm_tanh,tokens}}/onnx/model.onnx)
 if [ -d "$general" ]; then
     cut -f2 "$shared/data/classification/rotten_tomatoes/validation.tsv" | head -30 >"$work/reviews.txt"
     awk '{ $(int(NF / 2) + 1) = "[MASK]"; print }' "$work/reviews.txt" >"$work/masked.txt"

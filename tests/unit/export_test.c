@@ -8,6 +8,7 @@
 #include "onnx_subset.pb-c.h"
 #include "safetensors.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,136 @@ static void the_body_has_its_own_names_and_the_same_weights(void **state)
     sb_safetensors_close(&to);
 }
 
+/* ---- heads on embeddings ---- */
+
+enum { EMBEDDING = 16, LABELS = 4 };
+
+/* A head of the golden body's width with made-up numbers; class 2 is unseen unless all are. */
+static struct sb_embed_head made_up_head(enum sb_embed_head_kind kind, size_t class_count)
+{
+    struct sb_embed_head head = {
+        .kind = kind,
+        .normalize = kind == SB_EMBED_HEAD_CENTROID,
+        .C = kind == SB_EMBED_HEAD_CENTROID ? 0 : 1,
+        .embedding_size = EMBEDDING,
+        .row_count = sb_embed_head_rows(kind, class_count),
+        .label_count = LABELS,
+        .class_count = class_count,
+    };
+    head.coef = sb_calloc(head.row_count * EMBEDDING, sizeof(*head.coef));
+    head.intercept = sb_calloc(head.row_count, sizeof(*head.intercept));
+    for (size_t i = 0; i < head.row_count * EMBEDDING; i++)
+        head.coef[i] = (double)((i * 37 + 11) % 64) / 32 - 1;
+    for (size_t r = 0; r < head.row_count && kind != SB_EMBED_HEAD_CENTROID; r++)
+        head.intercept[r] = 0.25 * (double)r - 0.5;
+    head.labels = sb_calloc(LABELS, sizeof(*head.labels));
+    head.classes = sb_calloc(class_count, sizeof(*head.classes));
+    for (size_t l = 0; l < LABELS; l++) {
+        char name[16];
+        snprintf(name, sizeof(name), "label %zu", l);
+        head.labels[l] = sb_strdup(name);
+    }
+    for (size_t k = 0, l = 0; k < class_count; k++, l++) {
+        l += l == 2 && class_count < LABELS;
+        head.classes[k] = (uint32_t)l;
+    }
+    return head;
+}
+
+static void probabilities(double *p, const struct sb_folded_head *folded, const float *x,
+                          bool one_vs_rest)
+{
+    double sum = 0, length = 0;
+    for (size_t c = 0; c < EMBEDDING; c++)
+        length += (double)x[c] * (double)x[c];
+    double scale = folded->normalize ? 1 / sqrt(length) : 1;
+    for (size_t l = 0; l < LABELS; l++) {
+        double logit = (double)folded->bias[l];
+        for (size_t c = 0; c < EMBEDDING; c++)
+            logit += (double)folded->weight[l * EMBEDDING + c] * (double)x[c] * scale;
+        p[l] = one_vs_rest ? 1 / (1 + exp(-logit)) : exp(logit);
+        sum += p[l];
+    }
+    for (size_t l = 0; l < LABELS && !one_vs_rest; l++)
+        p[l] /= sum;
+}
+
+static const struct {
+    enum sb_embed_head_kind kind;
+    size_t class_count;
+} head_cases[] = {
+    {SB_EMBED_HEAD_LOGISTIC, 2},    {SB_EMBED_HEAD_LOGISTIC, 3}, {SB_EMBED_HEAD_LOGISTIC, 4},
+    {SB_EMBED_HEAD_ONE_VS_REST, 4}, {SB_EMBED_HEAD_CENTROID, 3}, {SB_EMBED_HEAD_CENTROID, 2},
+};
+enum { HEAD_CASES = sizeof(head_cases) / sizeof(head_cases[0]) };
+
+static void a_folded_head_has_the_probabilities_of_the_head(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < HEAD_CASES; i++) {
+        struct sb_embed_head head = made_up_head(head_cases[i].kind, head_cases[i].class_count);
+        struct sb_folded_head folded;
+        float x[EMBEDDING];
+        double got[LABELS], wanted[LABELS];
+        for (size_t c = 0; c < EMBEDDING; c++)
+            x[c] = (float)((c * 29 + 5) % 16) / 16 - 0.5f;
+        sb_folded_head_init(&folded, &head);
+        sb_embed_head_probabilities(wanted, &head, x, 1);
+        probabilities(got, &folded, x, head.kind == SB_EMBED_HEAD_ONE_VS_REST);
+        for (size_t l = 0; l < LABELS; l++)
+            assert_true(fabs(got[l] - wanted[l]) < 1e-6);
+        sb_folded_head_release(&folded);
+        sb_embed_head_release(&head);
+    }
+}
+
+/* The golden body and a head, as a folder that both formats take. */
+static const char *folder_with_head(enum sb_embed_head_kind kind, size_t class_count)
+{
+    struct sb_err err = SB_ERR_INIT;
+    const char *folder = export_sentences("body", (struct sb_sentence){.pooling = SB_POOLING_MAX});
+    struct sb_embed_head head = made_up_head(kind, class_count);
+    assert_int_equal(sb_embed_head_write(&head, folder, &err), 0);
+    sb_embed_head_release(&head);
+    return folder;
+}
+
+static void a_head_on_embeddings_goes_where_the_body_goes(void **state)
+{
+    (void)state;
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_embed_head head;
+    const char *source = folder_with_head(SB_EMBED_HEAD_ONE_VS_REST, 4);
+    struct sb_export export = looked_at(source, sb_test_path(sb_test_dir(), "out"));
+    assert_int_equal(export.head, SB_ONNX_FOLDED);
+    assert_int_equal(export.sentence.pooling, SB_POOLING_MAX);
+    assert_int_equal(sb_export_sentence_transformers(&export, &err), 0);
+    assert_int_equal(sb_embed_head_read(&head, export.output, &err), 0);
+    assert_int_equal(head.label_count, LABELS);
+    sb_embed_head_release(&head);
+    assert_int_equal(sb_export_onnx(&export, &err), 0);
+    struct read_model read = read_onnx(sb_test_path(export.output, "onnx/model.onnx"));
+    const Sb__Onnx__Tensor *weight = find_tensor(read.graph, "classifier.weight");
+    assert_int_equal(weight->dims[0], EMBEDDING);
+    assert_int_equal(weight->dims[1], LABELS);
+    assert_string_equal(read.graph->output[0]->name, "logits");
+    release_onnx(&read);
+}
+
+static void a_head_for_another_body_is_refused(void **state)
+{
+    (void)state;
+    struct sb_err err = SB_ERR_INIT;
+    const char *source = folder_with_head(SB_EMBED_HEAD_LOGISTIC, 4);
+    struct sb_embed_head head = made_up_head(SB_EMBED_HEAD_LOGISTIC, 4);
+    head.embedding_size = EMBEDDING / 2;
+    assert_int_equal(sb_embed_head_write(&head, source, &err), 0);
+    sb_embed_head_release(&head);
+    struct sb_export export = looked_at(source, sb_test_path(sb_test_dir(), "out"));
+    assert_int_equal(sb_export_onnx(&export, &err), -1);
+    sb_test_err_is(&err, SB_ERR_DATA, "vectors of 8 numbers, the body makes 16");
+}
+
 #define MODULE(kind, path) "{\"path\": \"" path "\", \"type\": \"any.place." kind "\"}"
 #define BODY               MODULE("Transformer", "")
 #define POOL               MODULE("Pooling", "1_Pooling")
@@ -381,6 +512,9 @@ int main(void)
         cmocka_unit_test(a_sentence_folder_tells_what_was_asked_for),
         cmocka_unit_test(a_sentence_is_no_longer_than_the_positions),
         cmocka_unit_test(the_body_has_its_own_names_and_the_same_weights),
+        cmocka_unit_test(a_folded_head_has_the_probabilities_of_the_head),
+        cmocka_unit_test(a_head_on_embeddings_goes_where_the_body_goes),
+        cmocka_unit_test(a_head_for_another_body_is_refused),
         cmocka_unit_test(what_a_sentence_folder_asks_and_we_do_not_compute_is_refused),
         cmocka_unit_test(a_folder_that_cannot_be_written_is_named),
     };

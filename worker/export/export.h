@@ -23,7 +23,8 @@ struct sb_export {
 /*
  * What a folder is: a sentence-transformers folder embeds as its files say; another has the head
  * that the architecture in its config.json names (BertForPreTraining: the masked language model),
- * and its sentence is the plain mean.  Sets head and sentence.
+ * and its sentence is the plain mean.  One with a head on embeddings beside the body (head.json)
+ * classifies by it.  Sets head and sentence.
  */
 int sb_export_look(struct sb_export *export, struct sb_err *err);
 

@@ -286,13 +286,13 @@ static const char *sentence_rows(const struct build *b, const char *hidden,
     const int64_t last[] = {-1};
     const char *rows;
     sb_onnx_scope(onnx, "sentence");
-    if (sentence->pooling == SB_POOL_CLS) {
+    if (sentence->pooling == SB_POOLING_CLS) {
         rows = first_rows(b, hidden);
     } else {
         const char *mask =
             sb_onnx_node(onnx, "Unsqueeze", "mask", b->mask, sb_onnx_ints(onnx, last, 1), NULL);
-        rows = sentence->pooling == SB_POOL_MEAN ? mean_rows(b, hidden, mask)
-                                                 : largest_values(b, hidden, mask);
+        rows = sentence->pooling == SB_POOLING_MEAN ? mean_rows(b, hidden, mask)
+                                                    : largest_values(b, hidden, mask);
     }
     if (!sentence->normalize)
         return rows;
@@ -301,6 +301,18 @@ static const char *sentence_rows(const struct build *b, const char *hidden,
     const char *least =
         sb_onnx_node(onnx, "Max", "length_least", length, sb_onnx_float(onnx, 1e-12f), NULL);
     return sb_onnx_node(onnx, "Div", "normalized", rows, least, NULL);
+}
+
+static const char *folded_logits(const struct build *b, const char *rows,
+                                 const struct sb_folded_head *folded)
+{
+    struct sb_onnx *onnx = b->onnx;
+    sb_onnx_scope(onnx, "classifier");
+    const char *weight = sb_onnx_transposed(onnx, "classifier.weight", folded->weight,
+                                            folded->label_count, folded->embedding_size);
+    const char *bias = sb_onnx_vector(onnx, "classifier.bias", folded->bias, folded->label_count);
+    const char *product = sb_onnx_node(onnx, "MatMul", "product", rows, weight, NULL);
+    return sb_onnx_node(onnx, "Add", "biased", product, bias, NULL);
 }
 
 /* ---- all of it ---- */
@@ -321,9 +333,10 @@ static const char *token_output(const struct build *b, const char *name, const c
 }
 
 void sb_onnx_bert(struct sb_onnx *onnx, const struct sb_bert_config *config,
-                  const struct sb_params *params, float *weights, enum sb_onnx_head head,
-                  const struct sb_sentence *sentence)
+                  const struct sb_params *params, float *weights,
+                  const struct sb_onnx_outputs *outputs)
 {
+    const size_t C = config->hidden_size, K = config->label_count;
     const struct sb_onnx_dim tokens[] = {BATCH, SEQUENCE};
     struct build b = {.onnx = onnx, .config = config, .params = params, .weights = weights};
     b.ids = sb_onnx_input(onnx, "input_ids", tokens, 2);
@@ -335,22 +348,26 @@ void sb_onnx_bert(struct sb_onnx *onnx, const struct sb_bert_config *config,
     for (size_t l = 0; l < config->layer_count; l++)
         x = feed_forward(&b, attention(&b, x, l), l);
 
-    switch (head) {
+    switch (outputs->head) {
     case SB_ONNX_BODY:
-        token_output(&b, "last_hidden_state", x, config->hidden_size);
+        token_output(&b, "last_hidden_state", x, C);
         break;
     case SB_ONNX_MLM:
         token_output(&b, "logits", token_logits(&b, x), config->vocab_size);
         break;
     case SB_ONNX_CLASSIFY:
-        row_output(&b, "logits", class_logits(&b, pooler(&b, x)), config->label_count);
+        row_output(&b, "logits", class_logits(&b, pooler(&b, x)), K);
         break;
     case SB_ONNX_TOKENS:
-        token_output(&b, "logits", class_logits(&b, x), config->label_count);
+        token_output(&b, "logits", class_logits(&b, x), K);
         break;
     case SB_ONNX_EMBED:
-        x = token_output(&b, "token_embeddings", x, config->hidden_size);
-        row_output(&b, "sentence_embedding", sentence_rows(&b, x, sentence), config->hidden_size);
+        x = token_output(&b, "token_embeddings", x, C);
+        row_output(&b, "sentence_embedding", sentence_rows(&b, x, &outputs->sentence), C);
+        break;
+    case SB_ONNX_FOLDED:
+        x = folded_logits(&b, sentence_rows(&b, x, &outputs->sentence), &outputs->folded);
+        row_output(&b, "logits", x, outputs->folded.label_count);
         break;
     }
 }

@@ -6,11 +6,12 @@
 #define SB_SENTENCE_H
 
 #include "err.h"
+#include "pooling.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum sb_pooling { SB_POOL_MEAN, SB_POOL_CLS, SB_POOL_MAX, SB_POOLING_COUNT };
+enum { SB_POOLING_COUNT = SB_POOLING_MAX + 1 };
 /* "mean", "cls", "max" */
 extern const char *const sb_pooling_names[SB_POOLING_COUNT];
 
