@@ -64,6 +64,21 @@ static void file_alone_is_enough(void **state)
     sb_bytes_release(&out);
 }
 
+static void files_of_torch_are_shown_alike(void **state)
+{
+    (void)state;
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_bytes out = SB_BYTES_INIT;
+    assert_int_equal(sb_inspect_model(&out, "tests/golden/torch/types-zip.bin", &err), 0);
+    has(&out, "14 tensors, 67 values");
+    sb_bytes_clear(&out);
+    assert_int_equal(sb_inspect_model(&out, "tests/golden/torch/model-row", &err), 0);
+    has(&out, "49 tensors");
+    assert_int_equal(sb_inspect_model(&out, "tests/golden/torch/evil.bin", &err), -1);
+    sb_test_err_is(&err, SB_ERR_DATA, "posix.system");
+    sb_bytes_release(&out);
+}
+
 static void missing_and_broken_models_are_refused(void **state)
 {
     (void)state;
@@ -86,6 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folder_shows_shape_labels_and_tensors),
         cmocka_unit_test(file_alone_is_enough),
+        cmocka_unit_test(files_of_torch_are_shown_alike),
         cmocka_unit_test(missing_and_broken_models_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

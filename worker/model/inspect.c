@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "model_files.h"
+#include "torch_bin.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -131,6 +132,15 @@ static void hide_controls(char *text, size_t count)
             text[i] = '?';
 }
 
+/* By its ending: what torch.save makes, or safetensors. */
+static int open_file(struct sb_safetensors *file, const char *path, struct sb_err *err)
+{
+    const char *dot = strrchr(path, '.');
+    if (dot && !strcmp(dot, ".bin"))
+        return sb_torch_open(file, path, err);
+    return sb_safetensors_open(file, path, err);
+}
+
 int sb_inspect_model(struct sb_bytes *out, const char *folder, struct sb_err *err)
 {
     char path[SB_PATH_BYTES];
@@ -146,8 +156,7 @@ int sb_inspect_model(struct sb_bytes *out, const char *folder, struct sb_err *er
             return -1;
         print_config(out, &config);
     }
-    sb_path_join(path, folder, "model.safetensors");
-    if (sb_safetensors_open(&file, is_folder ? path : folder, err) < 0)
+    if ((is_folder ? sb_model_open(&file, folder, err) : open_file(&file, folder, err)) < 0)
         goto done;
     for (size_t i = 0; i < file.meta_count; i++)
         sb_bytes_printf(out, "%s: %s\n", file.meta_keys[i], file.meta_values[i]);
