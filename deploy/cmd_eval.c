@@ -1,6 +1,7 @@
 /* shardbert eval: the scores of a model folder on a file. */
 #include "answer.h"
 #include "commands.h"
+#include "entities_json.h"
 #include "evaluate.h"
 #include "file.h"
 #include "scores.h"
@@ -10,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY };
+enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY, TASK_NER };
 
-enum { PASS_TOKENS = 4096 };
+enum { PASS_TOKENS = 4096, STRIDE = 32 };
 
 struct eval {
     const char *model;
@@ -20,14 +21,15 @@ struct eval {
     char **paths;
     size_t path_count;
     const char *text_column, *text_pair_column, *label_column;
-    bool header, lenient, line_by_line, json;
+    bool header, lenient, line_by_line, json, label_all_tokens;
     struct sb_mask_options masks;
-    uint64_t max_length, thread_count, pass_tokens;
+    uint64_t max_length, thread_count, pass_tokens, stride;
 
     struct sb_infer infer;
     struct sb_dataset *dataset;
     struct sb_stats stats;
-    double *confusion; /* [K, K] */
+    double *counts;      /* classify: confusion [K, K]; ner: those of entities.h */
+    struct sb_tags tags; /* ner */
 };
 
 enum {
@@ -41,6 +43,8 @@ enum {
     KEY_PROBABILITY,
     KEY_WHOLE_WORD,
     KEY_LENGTH,
+    KEY_STRIDE,
+    KEY_ALL_TOKENS,
     KEY_PASS,
     KEY_LENIENT,
     KEY_JSON,
@@ -48,7 +52,7 @@ enum {
 
 static const struct argp_option OPTIONS[] = {
     {"model", 'm', "DIR", 0, "Model folder", 0},
-    {"task", KEY_TASK, "TASK", 0, "mlm or classify", 0},
+    {"task", KEY_TASK, "TASK", 0, "mlm, classify or ner", 0},
     {"data", KEY_DATA, "FILE", 0, "A file, glob, or - for standard input; may be repeated", 0},
     {"text-column", KEY_TEXT, "C", 0, "Column of the text: name, or number from 0", 1},
     {"text-pair-column", KEY_PAIR, "C", 0, "Column of the second text", 1},
@@ -62,6 +66,9 @@ static const struct argp_option OPTIONS[] = {
     {"mlm-probability", KEY_PROBABILITY, "P", 0,
      "mlm: share of the tokens to predict (default: 0.15)", 2},
     {"whole-word-mask", KEY_WHOLE_WORD, NULL, 0, "mlm: mask all pieces of a word together", 2},
+    {"stride", KEY_STRIDE, "N", 0,
+     "ner: pieces that the windows of a long sentence share (default: 32)", 2},
+    {"label-all-tokens", KEY_ALL_TOKENS, NULL, 0, "ner: the loss is of all pieces of words", 2},
     {"max-tokens-per-pass", KEY_PASS, "N", 0, "Bounds the memory (default: 4096)", 3},
     {"threads", 't', "N", 0, "Compute threads (default: the usable cores)", 3},
     {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of a table", 4},
@@ -89,9 +96,10 @@ static void parse_task(struct eval *eval, const char *name, struct argp_state *s
 {
     eval->task = !strcmp(name, "mlm")        ? TASK_MLM
                  : !strcmp(name, "classify") ? TASK_CLASSIFY
+                 : !strcmp(name, "ner")      ? TASK_NER
                                              : TASK_NONE;
     if (eval->task == TASK_NONE)
-        argp_error(state, "--task is '%s', expected mlm or classify", name);
+        argp_error(state, "--task is '%s', expected mlm, classify or ner", name);
 }
 
 static void check_required(const struct eval *eval, struct argp_state *state)
@@ -145,6 +153,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_WHOLE_WORD:
         eval->masks.whole_word = true;
         return 0;
+    case KEY_STRIDE:
+        number_option(&eval->stride, "--stride", argument, 0, 65536, state);
+        return 0;
+    case KEY_ALL_TOKENS:
+        eval->label_all_tokens = true;
+        return 0;
     case KEY_PASS:
         number_option(&eval->pass_tokens, "--max-tokens-per-pass", argument, 1, 1 << 24, state);
         return 0;
@@ -176,25 +190,29 @@ static int open_data(struct eval *eval, struct sb_err *err)
     size_t length = eval->max_length && eval->max_length < config->max_positions
                         ? eval->max_length
                         : config->max_positions;
+    bool labelled = eval->task != TASK_MLM;
     char cache_dir[SB_PATH_BYTES];
     sb_path_join(cache_dir, place && *place ? place : "/tmp", "shardbert-eval-XXXXXX");
     if (!mkdtemp(cache_dir))
         return sb_err_set_errno(err, SB_ERR_CREATE, "cannot make a folder like '%s'", cache_dir);
     struct sb_dataset_options options = {
-        .kind = eval->task == TASK_CLASSIFY ? SB_DATA_LABELLED
-                : eval->line_by_line        ? SB_DATA_LINES
-                                            : SB_DATA_BLOCKS,
+        .kind = eval->task == TASK_NER        ? SB_DATA_WORDS
+                : eval->task == TASK_CLASSIFY ? SB_DATA_LABELLED
+                : eval->line_by_line          ? SB_DATA_LINES
+                                              : SB_DATA_BLOCKS,
         .source = {.paths = eval->paths,
                    .path_count = eval->path_count,
-                   .labelled = eval->task == TASK_CLASSIFY,
+                   .labelled = labelled,
                    .text_column = eval->text_column,
                    .text_pair_column = eval->text_pair_column,
                    .label_column = eval->label_column,
                    .header = eval->header,
                    .lenient = eval->lenient},
         .max_seq_length = length,
-        .labels = eval->task == TASK_CLASSIFY ? config->labels : NULL,
-        .label_count = eval->task == TASK_CLASSIFY ? config->label_count : 0,
+        .stride = eval->stride,
+        .label_all_tokens = eval->label_all_tokens,
+        .labels = labelled ? config->labels : NULL,
+        .label_count = labelled ? config->label_count : 0,
         .cache_dir = cache_dir,
         .threads = eval->thread_count ? eval->thread_count : sb_pool_usable_cores(),
     };
@@ -207,24 +225,38 @@ static int open_data(struct eval *eval, struct sb_err *err)
     return 0;
 }
 
+static int evaluate(struct eval *eval, uint64_t first, uint64_t end, struct sb_arena *arena,
+                    struct sb_stats *slot, struct sb_err *err)
+{
+    const struct sb_infer *infer = &eval->infer;
+    if (eval->task == TASK_NER)
+        return sb_evaluate_tags(&infer->bert, eval->dataset, infer->tokenizer, &eval->tags, first,
+                                end, eval->pass_tokens, arena, slot, eval->counts, err);
+    return sb_evaluate(&infer->bert, eval->dataset, infer->tokenizer,
+                       eval->task == TASK_MLM ? &eval->masks : NULL, first, end, eval->pass_tokens,
+                       arena, slot, eval->counts, err);
+}
+
 static int compute(struct eval *eval, struct sb_err *err)
 {
-    unsigned heads = eval->task == TASK_MLM ? SB_HEAD_MLM : SB_HEAD_CLASSIFY;
+    unsigned heads = eval->task == TASK_MLM   ? SB_HEAD_MLM
+                     : eval->task == TASK_NER ? SB_HEAD_TOKENS
+                                              : SB_HEAD_CLASSIFY;
     if (sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0 ||
         open_data(eval, err) < 0)
         return -1;
     size_t K = eval->infer.bert.config.label_count;
     struct sb_arena arena = SB_ARENA_INIT;
-    eval->confusion = sb_calloc(K * K + 1, sizeof(*eval->confusion));
+    if (eval->task == TASK_NER)
+        sb_tags_init(&eval->tags, eval->infer.bert.config.labels, K);
+    eval->counts = sb_calloc(K * K + sb_entity_count_count(K), sizeof(*eval->counts));
     /* Slot by slot, as training evaluates: the same sums in the same order. */
     uint64_t first = 0, end, count = sb_dataset_count(eval->dataset);
     int rc = 0;
     for (; rc == 0 && first < count; first = end) {
         struct sb_stats slot = {0};
         end = count - first < SB_EVAL_SLOT_SAMPLES ? count : first + SB_EVAL_SLOT_SAMPLES;
-        rc = sb_evaluate(&eval->infer.bert, eval->dataset, eval->infer.tokenizer,
-                         eval->task == TASK_MLM ? &eval->masks : NULL, first, end,
-                         eval->pass_tokens, &arena, &slot, eval->confusion, err);
+        rc = evaluate(eval, first, end, &arena, &slot, err);
         sb_stats_add(&eval->stats, &slot);
     }
     sb_arena_release(&arena);
@@ -249,14 +281,14 @@ static json_t *describe_classify(const struct eval *eval)
     const struct sb_bert_config *config = &eval->infer.bert.config;
     size_t K = config->label_count;
     struct sb_scores scores;
-    sb_scores_from_confusion(&scores, eval->confusion, K);
+    sb_scores_from_confusion(&scores, eval->counts, K);
     json_t *out = json_object();
     json_t *labels = json_array();
     json_t *confusion = json_array();
     for (size_t i = 0; i < K; i++) {
         json_t *row = json_array();
         for (size_t j = 0; j < K; j++)
-            json_array_append_new(row, json_integer((json_int_t)eval->confusion[i * K + j]));
+            json_array_append_new(row, json_integer((json_int_t)eval->counts[i * K + j]));
         json_array_append_new(confusion, row);
         json_array_append_new(labels, json_string(config->labels[i]));
     }
@@ -269,6 +301,16 @@ static json_t *describe_classify(const struct eval *eval)
     }
     json_object_set_new(out, "labels", labels);
     json_object_set_new(out, "confusion_matrix", confusion);
+    return out;
+}
+
+static json_t *describe_ner(const struct eval *eval)
+{
+    json_t *out = json_object();
+    json_object_set_new(out, "samples", json_integer((json_int_t)eval->stats.samples));
+    json_object_set_new(out, "targets", json_integer((json_int_t)eval->stats.targets));
+    json_object_set_new(out, "loss", sb_answer_number(eval->stats.loss / eval->stats.targets));
+    sb_entities_describe(out, eval->counts, &eval->tags);
     return out;
 }
 
@@ -304,6 +346,8 @@ static void print_table(json_t *scores)
         else if (json_is_real(value))
             printf("%-20s %12.4f\n", key, json_real_value(value));
     }
+    if (json_object_get(scores, "entities"))
+        sb_entities_print(scores);
     const json_t *labels = json_object_get(scores, "labels");
     if (labels && json_array_size(labels) <= 12)
         print_confusion(labels, json_object_get(scores, "confusion_matrix"));
@@ -311,7 +355,9 @@ static void print_table(json_t *scores)
 
 static int print_scores(const struct eval *eval, struct sb_err *err)
 {
-    json_t *scores = eval->task == TASK_MLM ? describe_mlm(eval) : describe_classify(eval);
+    json_t *scores = eval->task == TASK_MLM   ? describe_mlm(eval)
+                     : eval->task == TASK_NER ? describe_ner(eval)
+                                              : describe_classify(eval);
     if (eval->stats.truncated > 0)
         fprintf(stderr, "shardbert: %.0f of %.0f samples were cut to fit\n", eval->stats.truncated,
                 eval->stats.samples);
@@ -327,14 +373,17 @@ int sb_cmd_eval(int argc, char **argv)
     static const struct argp argp = {
         .options = OPTIONS,
         .parser = parse,
-        .args_doc = "--model DIR --task mlm|classify --data FILE",
+        .args_doc = "--model DIR --task mlm|classify|ner --data FILE",
         .doc =
             "Score a model folder on labelled or plain text.\v"
             "mlm: loss and perplexity over masked tokens; the masks depend on the text alone, so "
             "models can be compared. classify: loss, accuracy, precision, recall and F1 (macro, "
-            "micro, weighted), Matthews correlation, confusion matrix (rows: gold).",
+            "micro, weighted), Matthews correlation, confusion matrix (rows: gold). ner: loss, "
+            "accuracy and micro F1 of the tokens (without O), and precision, recall and F1 of "
+            "whole entities by seqeval's rules, default and strict.",
     };
-    struct eval eval = {.masks = {.probability = 0.15}, .pass_tokens = PASS_TOKENS};
+    struct eval eval = {
+        .masks = {.probability = 0.15}, .pass_tokens = PASS_TOKENS, .stride = STRIDE};
     struct sb_err err = SB_ERR_INIT;
     argp_parse(&argp, argc, argv, 0, NULL, &eval);
     int rc = compute(&eval, &err);
@@ -342,7 +391,8 @@ int sb_cmd_eval(int argc, char **argv)
     if (rc == 0)
         rc = print_scores(&eval, &err);
     sb_infer_release(&eval.infer);
-    free(eval.confusion);
+    free(eval.counts);
+    sb_tags_release(&eval.tags);
     free(eval.paths);
     return rc < 0 ? sb_cmd_fail(&err) : 0;
 }

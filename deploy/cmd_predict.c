@@ -1,13 +1,23 @@
-/* shardbert predict: the class of each line. */
+/* shardbert predict: the class of each line, or the tags of its words. */
 #include "answer.h"
 #include "commands.h"
+#include "file.h"
+#include "model_files.h"
+#include "tag_lines.h"
 
 #include <math.h>
+#include <string.h>
+
+enum { STRIDE = 32 };
 
 struct predict {
     struct sb_answer answer;
     bool logits;
+    struct sb_tagger_options tagging;
+    const char *tagging_option; /* one that was given, NULL: none */
 };
+
+enum { KEY_AGGREGATION = 256, KEY_CONSTRAINED, KEY_STRIDE };
 
 static json_t *describe(const struct predict *predict, const float *logits)
 {
@@ -56,7 +66,8 @@ static int print_classes(struct sb_answer *answer, struct sb_arena *arena, struc
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct predict *predict = state->input;
-    (void)argument;
+    struct sb_err err = SB_ERR_INIT;
+    uint64_t stride;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &predict->answer;
@@ -64,15 +75,57 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 'g':
         predict->logits = true;
         return 0;
+    case KEY_AGGREGATION:
+        predict->tagging_option = "--aggregation";
+        if (!sb_aggregation_find(&predict->tagging.aggregation, argument))
+            argp_error(state, "--aggregation is '%s', expected none, simple, first, average or max",
+                       argument);
+        return 0;
+    case KEY_CONSTRAINED:
+        predict->tagging_option = "--constrained";
+        predict->tagging.constrained = true;
+        return 0;
+    case KEY_STRIDE:
+        predict->tagging_option = "--stride";
+        if (sb_cmd_number(&stride, "--stride", argument, 0, 65536, &err) < 0)
+            argp_error(state, "%s", err.text);
+        predict->tagging.stride = (size_t)stride;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+/* What the model is for, by its config; an option that is not for it is a mistake. */
+static int tags_words(bool *tags, const struct predict *predict, struct sb_err *err)
+{
+    char architecture[SB_ARCHITECTURE_BYTES];
+    const char *model = predict->answer.model;
+    if (!sb_dir_exists(model))
+        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'", model);
+    if (sb_config_architecture(architecture, model, err) < 0)
+        return -1;
+    *tags = strstr(architecture, "TokenClassification") != NULL;
+    if (*tags && predict->logits)
+        return sb_err_set(err, SB_ERR_USAGE, "--logits is not for a model that tags words");
+    if (!*tags && predict->tagging_option)
+        return sb_err_set(err, SB_ERR_USAGE, "%s is for models that tag words; '%s' is a %s",
+                          predict->tagging_option, model, *architecture ? architecture : "BERT");
+    return 0;
 }
 
 int sb_cmd_predict(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"logits", 'g', NULL, 0, "Print the scores before the softmax as well", 0},
+        {"aggregation", KEY_AGGREGATION, "HOW", 0,
+         "Of words: how pieces speak for a word, and words for an entity: none, simple, first "
+         "(default), average or max",
+         1},
+        {"constrained", KEY_CONSTRAINED, NULL, 0,
+         "Of words: no I- where nothing of its type stands before it", 1},
+        {"stride", KEY_STRIDE, "N", 0,
+         "Of words: pieces that the windows of a long text share (default: 32)", 1},
         {0},
     };
     static const struct argp_child children[] = {{&sb_answer_argp, 0, NULL, 0}, {0}};
@@ -81,15 +134,26 @@ int sb_cmd_predict(int argc, char **argv)
         .parser = parse,
         .args_doc = "--model DIR [FILE|-]",
         .doc =
-            "Classify each line of FILE or standard input.\v"
+            "Classify each line of FILE or standard input, or tag its words, as the model does.\v"
             "A line is a text, or a JSON object {\"text\": ..., \"text_pair\": ...} if it starts "
             "with '{'. Each line in gives one line out, in order:\n"
-            "{\"label\": ..., \"score\": ..., \"scores\": {label: score, ...}}",
+            "{\"label\": ..., \"score\": ..., \"scores\": {label: score, ...}}\n\n"
+            "A model that tags words also takes {\"tokens\": [...]} and gives\n"
+            "{\"tokens\": [...], \"tags\": [...], \"entities\": [{\"type\", \"start\", "
+            "\"end\", \"score\", \"text\"}, ...]}\n"
+            "with a tag for every token; start and end count characters of the text, or tokens "
+            "where tokens were given.",
         .children = children,
     };
     struct predict predict = {
         .answer = {.heads = SB_HEAD_CLASSIFY, .print = print_classes, .context = &predict},
+        .tagging = {.aggregation = SB_AGGREGATE_first, .stride = STRIDE},
     };
     argp_parse(&argp, argc, argv, 0, NULL, &predict);
-    return sb_answer_all(&predict.answer);
+    bool tags = false;
+    struct sb_err err = SB_ERR_INIT;
+    if (tags_words(&tags, &predict, &err) < 0)
+        return sb_cmd_fail(&err);
+    predict.tagging.max_length = (size_t)predict.answer.max_length;
+    return tags ? sb_tag_lines(&predict.answer, &predict.tagging) : sb_answer_all(&predict.answer);
 }

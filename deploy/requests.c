@@ -24,6 +24,11 @@ static int parse_object(struct sb_requests *requests, struct sb_request *request
     if (!requests->object)
         return sb_err_set(err, SB_ERR_DATA, "not JSON, although it starts with '{': %s (byte %d)",
                           trouble.text, trouble.position);
+    const json_t *tokens = json_object_get(requests->object, "tokens");
+    if (requests->takes_tokens && tokens) {
+        request->tokens = tokens;
+        return json_is_array(tokens) ? 0 : sb_err_set(err, SB_ERR_DATA, "'tokens' is not a list");
+    }
     if (take_string(&request->text, &request->text_bytes, requests->object, "text", err) < 0)
         return -1;
     const json_t *pair = json_object_get(requests->object, "text_pair");

@@ -2,8 +2,9 @@
  * What the commands are asked, one request a line, from a file or standard input (also .gz, .xz,
  * .zst), in constant memory.
  *
- * A line that starts with `{` is a JSON object with `text` and perhaps `text_pair`; any other line
- * is the text itself.  An empty line is an empty text: every line gets its answer.
+ * A line that starts with `{` is a JSON object with `text` and perhaps `text_pair`, or with
+ * `tokens`, where the command takes them; any other line is the text itself.  An empty line is an
+ * empty text: every line gets its answer.
  */
 #ifndef SB_REQUESTS_H
 #define SB_REQUESTS_H
@@ -15,7 +16,8 @@
 
 struct sb_requests {
     struct sb_lines lines;
-    json_t *object; /* owns the texts of the request last read */
+    bool takes_tokens; /* set by the command */
+    json_t *object;    /* owns the texts of the request last read */
 };
 
 #define SB_REQUESTS_INIT                                                                           \
@@ -28,6 +30,7 @@ struct sb_request {
     size_t text_bytes;
     const char *pair; /* NULL: none */
     size_t pair_bytes;
+    const json_t *tokens; /* a list; then there is no text */
 };
 
 /* 1: a request; 0: the end; -1: trouble, with file and line. */

@@ -280,36 +280,53 @@ static int read_fields(struct sb_bert_config *config, const struct config_file *
     return read_labels(config, file);
 }
 
-int sb_config_read(struct sb_bert_config *config, const char *folder, struct sb_err *err)
+/* The object of folder/config.json, or of folder if it is a file; path receives its name. */
+static json_t *load(char path[SB_PATH_BYTES], const char *folder, struct sb_err *err)
 {
-    char path[SB_PATH_BYTES];
     struct sb_bytes text = SB_BYTES_INIT;
     json_t *root = NULL;
-    int rc = -1;
-    sb_bert_config_defaults(config);
+    json_error_t json_err;
     if (sb_file_exists(folder))
-        snprintf(path, sizeof(path), "%s", folder);
+        snprintf(path, SB_PATH_BYTES, "%s", folder);
     else
         sb_path_join(path, folder, "config.json");
     if (sb_file_read(&text, path, err) < 0)
         goto done;
-    json_error_t json_err;
     root = json_loadb(text.data ? text.data : "", text.count, JSON_REJECT_DUPLICATES, &json_err);
     if (!root) {
         sb_err_set(err, SB_ERR_DATA, "'%s': line %d: %s", path, json_err.line, json_err.text);
-        goto done;
-    }
-    if (!json_is_object(root)) {
+    } else if (!json_is_object(root)) {
         sb_err_set(err, SB_ERR_DATA, "'%s': is not a JSON object", path);
-        goto done;
+        json_decref(root);
+        root = NULL;
     }
-    rc = read_fields(config, &(struct config_file){.path = path, .root = root, .err = err});
 done:
-    json_decref(root);
     sb_bytes_release(&text);
+    return root;
+}
+
+int sb_config_read(struct sb_bert_config *config, const char *folder, struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    sb_bert_config_defaults(config);
+    json_t *root = load(path, folder, err);
+    int rc = root ? read_fields(config, &(struct config_file){path, root, err}) : -1;
+    json_decref(root);
     if (rc < 0)
         sb_bert_config_release(config);
     return rc;
+}
+
+int sb_config_architecture(char name[SB_ARCHITECTURE_BYTES], const char *folder, struct sb_err *err)
+{
+    char path[SB_PATH_BYTES];
+    json_t *root = load(path, folder, err);
+    if (!root)
+        return -1;
+    snprintf(name, SB_ARCHITECTURE_BYTES, "%s",
+             first_architecture(&(struct config_file){path, root, err}));
+    json_decref(root);
+    return 0;
 }
 
 /* ---- writing ---- */

@@ -23,8 +23,13 @@
  * LABEL_1, any other 0 labels.
  */
 int sb_config_read(struct sb_bert_config *config, const char *folder, struct sb_err *err);
+/* The first name of "architectures" in folder/config.json; "" if there is none. */
+enum { SB_ARCHITECTURE_BYTES = 96 };
+int sb_config_architecture(char name[SB_ARCHITECTURE_BYTES], const char *folder,
+                           struct sb_err *err);
 /*
- * architecture: "BertForMaskedLM", "BertForSequenceClassification", "BertForPreTraining" or
+ * architecture: "BertForMaskedLM", "BertForSequenceClassification",
+ * "BertForTokenClassification", "BertForPreTraining" or
  * "BertModel".  Labels that repeat or are not UTF-8 are SB_ERR_DATA.
  */
 int sb_config_write(const struct sb_bert_config *config, const char *folder,
