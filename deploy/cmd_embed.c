@@ -1,19 +1,15 @@
 /* shardbert embed: each line as a vector. */
 #include "answer.h"
 #include "commands.h"
+#include "sentence.h"
 
 #include <math.h>
 #include <string.h>
 
-enum pooling { POOL_MEAN, POOL_CLS, POOL_MAX };
-
-static const char *const POOLING_NAMES[] = {"mean", "cls", "max"};
-enum { POOLING_COUNT = sizeof(POOLING_NAMES) / sizeof(POOLING_NAMES[0]) };
-
 struct embed {
     struct sb_answer answer;
-    enum pooling pooling;
-    bool normalize;
+    bool pooling_given; /* then by the options alone, whatever the folder says */
+    struct sb_sentence sentence;
 };
 
 /*
@@ -23,18 +19,19 @@ struct embed {
  *   out  vector [C]
  *   in   hidden [T, C]
  */
-static void pool_rows(double *vector, const float *hidden, size_t T, size_t C, enum pooling pooling)
+static void pool_rows(double *vector, const float *hidden, size_t T, size_t C,
+                      enum sb_pooling pooling)
 {
     for (size_t c = 0; c < C; c++) {
         double value = hidden[c];
-        for (size_t t = 1; t < T && pooling != POOL_CLS; t++) {
+        for (size_t t = 1; t < T && pooling != SB_POOLING_CLS; t++) {
             double x = hidden[t * C + c];
-            if (pooling == POOL_MEAN)
+            if (pooling == SB_POOLING_MEAN)
                 value += x;
             else if (x > value)
                 value = x;
         }
-        vector[c] = pooling == POOL_MEAN ? value / (double)T : value;
+        vector[c] = pooling == SB_POOLING_MEAN ? value / (double)T : value;
     }
 }
 
@@ -62,8 +59,9 @@ static int print_vectors(struct sb_answer *answer, struct sb_arena *arena, struc
     sb_bert_eval(&answer->infer.bert, &batch, arena, &outputs, &stats);
     for (size_t b = 0; b < batch.B; b++) {
         size_t first = batch.starts[b];
-        pool_rows(vector, hidden + first * C, batch.starts[b + 1] - first, C, embed->pooling);
-        if (embed->normalize)
+        pool_rows(vector, hidden + first * C, batch.starts[b + 1] - first, C,
+                  embed->sentence.pooling);
+        if (embed->sentence.normalize)
             normalize(vector, C);
         json_t *values = json_array();
         for (size_t c = 0; c < C; c++)
@@ -76,13 +74,28 @@ static int print_vectors(struct sb_answer *answer, struct sb_arena *arena, struc
     return 0;
 }
 
-static enum pooling parse_pooling(const char *name, struct argp_state *state)
+static enum sb_pooling parse_pooling(const char *name, struct argp_state *state)
 {
-    for (int i = 0; i < POOLING_COUNT; i++)
-        if (!strcmp(name, POOLING_NAMES[i]))
-            return (enum pooling)i;
+    for (int i = 0; i < SB_POOLING_COUNT; i++)
+        if (!strcmp(name, sb_pooling_names[i]))
+            return (enum sb_pooling)i;
     argp_error(state, "--pooling is '%s', expected mean, cls or max", name);
-    return POOL_MEAN;
+    return SB_POOLING_MEAN;
+}
+
+/* A sentence-transformers folder says how it is pooled. */
+static int read_folder(struct embed *embed, struct sb_err *err)
+{
+    const char *model = embed->answer.model;
+    const bool normalize = embed->sentence.normalize;
+    if (embed->pooling_given || !sb_sentence_is_folder(model))
+        return 0;
+    if (sb_sentence_read(&embed->sentence, model, err) < 0)
+        return -1;
+    embed->sentence.normalize |= normalize;
+    if (!embed->answer.max_length)
+        embed->answer.max_length = embed->sentence.max_length;
+    return 0;
 }
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -93,10 +106,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         state->child_inputs[0] = &embed->answer;
         return 0;
     case 'p':
-        embed->pooling = parse_pooling(argument, state);
+        embed->sentence.pooling = parse_pooling(argument, state);
+        embed->pooling_given = true;
         return 0;
     case 'n':
-        embed->normalize = true;
+        embed->sentence.normalize = true;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -106,7 +120,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int sb_cmd_embed(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"pooling", 'p', "HOW", 0, "mean, cls or max over the tokens (default: mean)", 0},
+        {"pooling", 'p', "HOW", 0,
+         "mean, cls or max over the tokens (default: as the folder says, else mean)", 0},
         {"normalize", 'n', NULL, 0, "Scale each vector to length 1", 0},
         {0},
     };
@@ -124,6 +139,9 @@ int sb_cmd_embed(int argc, char **argv)
     struct embed embed = {
         .answer = {.heads = SB_HEAD_NONE, .print = print_vectors, .context = &embed},
     };
+    struct sb_err err = SB_ERR_INIT;
     argp_parse(&argp, argc, argv, 0, NULL, &embed);
+    if (read_folder(&embed, &err) < 0)
+        return sb_cmd_fail(&err);
     return sb_answer_all(&embed.answer);
 }

@@ -70,6 +70,8 @@ export_to again onnx "$work/sentences"
 answers again.jsonl embed $small "$texts" --pooling max --normalize --max-length 20
 expect "a sentence-transformers folder says how it is pooled" sentence again "$texts" again.jsonl
 answers sentences.jsonl embed "$work/sentences" "$texts" --pooling max --normalize --max-length 20
+answers asked.jsonl embed "$work/sentences" "$texts"
+is "and embed does as it says" "$(cksum <"$work/asked.jsonl")" "$(cksum <"$work/again.jsonl")"
 is "its body is the body that went in" "$(cksum <"$work/sentences.jsonl")" "$(cksum <"$work/again.jsonl")"
 
 # A head on the small body's embeddings, one against the rest, as scikit-learn has its numbers.

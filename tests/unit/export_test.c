@@ -466,7 +466,7 @@ static void what_a_sentence_folder_asks_and_we_do_not_compute_is_refused(void **
         {"[" BODY "," POOL "]",
          "{\"pooling_mode_mean_tokens\": true, \"pooling_mode_max_tokens\": true}", "{}",
          "more than one"},
-        {"[" BODY "," POOL "]", MEAN, "{\"max_seq_length\": 0}", "max_seq_length"},
+        {"[" BODY "," POOL "]", MEAN, "{\"max_seq_length\": 3}", "at least 4"},
         {"[" BODY "," POOL "]", MEAN, "{\"max_seq_length\": \"9\"}", "max_seq_length"},
     };
     struct sb_err err = SB_ERR_INIT;

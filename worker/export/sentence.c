@@ -15,6 +15,8 @@ static const char *const pooling_keys[] = {
 };
 enum { POOLING_KEY_COUNT = sizeof(pooling_keys) / sizeof(pooling_keys[0]) };
 
+enum { SHORTEST_MAX = 4 }; /* tokens: a pair of texts has three specials */
+
 static const char modules_name[] = "modules.json";
 static const char limits_name[] = "sentence_bert_config.json";
 static const char pooling_folder[] = "1_Pooling";
@@ -107,11 +109,12 @@ static int read_limits(struct sb_sentence *sentence, const char *folder, struct 
         return -1;
     const json_t *length = json_object_get(root, "max_seq_length");
     int rc = 0;
-    if (json_is_integer(length) && json_integer_value(length) > 0)
+    if (json_is_integer(length) && json_integer_value(length) >= SHORTEST_MAX)
         sentence->max_length = (size_t)json_integer_value(length);
     else if (length && !json_is_null(length))
-        rc = sb_err_set(err, SB_ERR_DATA, "'%s': max_seq_length must be a whole number above 0",
-                        path);
+        rc =
+            sb_err_set(err, SB_ERR_DATA, "'%s': max_seq_length must be a whole number, at least %d",
+                       path, SHORTEST_MAX);
     json_decref(root);
     return rc;
 }
