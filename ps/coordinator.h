@@ -97,6 +97,8 @@ struct sb_coordinator {
     uint32_t finish_rounds;
 
     uint64_t now_ns, born_ns, said_ns, sent_ns, progress_ns, began_ns, train_ns;
+    double train_first_samples; /* seen by earlier starts of this run */
+    uint64_t train_first_step;
 };
 
 void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_options *options,

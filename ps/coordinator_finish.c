@@ -7,6 +7,19 @@
 enum { ROUNDS = 5 };
 #define NOBODY UINT32_MAX
 
+/* Of this start alone: what an earlier one did before it was stopped took another clock's time. */
+static void set_speed(json_t *object, const struct sb_coordinator *c)
+{
+    double seconds = c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0;
+    double samples = c->history.total.of[SB_SUM_SAMPLES] - c->train_first_samples;
+    json_object_set_new(object, "train_runtime", json_real(seconds));
+    if (seconds <= 0)
+        return;
+    json_object_set_new(object, "train_samples_per_second", json_real(samples / seconds));
+    json_object_set_new(object, "train_steps_per_second",
+                        json_real((double)(c->step - c->train_first_step) / seconds));
+}
+
 static struct sb_frame *finish_text(const struct sb_coordinator *c)
 {
     json_t *object = sb_history_to_json(&c->history);
@@ -14,11 +27,15 @@ static struct sb_frame *finish_text(const struct sb_coordinator *c)
     json_object_del(object, "total");
     json_object_del(object, "since");
     json_object_set_new(object, "global_step", json_integer((json_int_t)c->step));
-    json_object_set_new(object, "train_samples", json_real(total->of[SB_SUM_SAMPLES]));
-    json_object_set_new(object, "train_tokens", json_real(total->of[SB_SUM_TOKENS]));
+    json_object_set_new(object, "train_samples",
+                        json_integer((json_int_t)total->of[SB_SUM_SAMPLES]));
+    json_object_set_new(object, "train_tokens", json_integer((json_int_t)total->of[SB_SUM_TOKENS]));
     json_object_set_new(object, "num_train_epochs", json_real(c->job->num_train_epochs));
-    json_object_set_new(object, "train_runtime",
-                        json_real(c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0));
+    json_object_set_new(object, "train_batch_size", json_integer(c->job->batch_size));
+    json_object_set_new(object, "logging_steps", json_integer((json_int_t)c->job->logging_steps));
+    json_object_set_new(object, "eval_steps", json_integer((json_int_t)c->job->eval_steps));
+    json_object_set_new(object, "save_steps", json_integer((json_int_t)c->job->save_steps));
+    set_speed(object, c);
     json_t *loss = json_real(sb_sums_mean_loss(total));
     if (loss)
         json_object_set_new(object, "train_loss", loss);

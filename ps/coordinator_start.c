@@ -164,6 +164,8 @@ static void begin_training(struct sb_coordinator *c, struct sb_outbox *out)
     for (uint32_t i = 0; i < c->members.server_count; i++)
         c->servers[i].committed = c->step;
     c->train_ns = c->now_ns;
+    c->train_first_step = c->step;
+    c->train_first_samples = c->history.total.of[SB_SUM_SAMPLES];
     sb_coordinator_tell(
         c, (struct sb_event){.kind = SB_EVENT_STARTED, .text = c->resumed ? "resumed" : ""});
     sb_coordinator_go_on(c, out);

@@ -48,19 +48,17 @@ static json_t *last_with_prefix(json_t *log, const char *prefix)
 
 static json_t *train_results(const json_t *history)
 {
+    static const char *const keys[] = {"epoch",
+                                       "train_loss",
+                                       "train_runtime",
+                                       "train_samples",
+                                       "train_tokens",
+                                       "train_samples_per_second",
+                                       "train_steps_per_second",
+                                       "total_flos"};
     json_t *out = json_object();
-    double runtime = json_number_value(json_object_get(history, "train_runtime"));
-    double samples = json_number_value(json_object_get(history, "train_samples_seen"));
-    double steps = json_number_value(json_object_get(history, "global_step"));
-    copy_key(out, "epoch", history, "epoch");
-    copy_key(out, "train_loss", history, "train_loss");
-    copy_key(out, "train_runtime", history, "train_runtime");
-    copy_key(out, "train_samples", history, "train_samples");
-    copy_key(out, "train_tokens", history, "train_tokens");
-    if (runtime > 0) {
-        json_object_set_new(out, "train_samples_per_second", json_real(samples / runtime));
-        json_object_set_new(out, "train_steps_per_second", json_real(steps / runtime));
-    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        copy_key(out, keys[i], history, keys[i]);
     return out;
 }
 
@@ -68,8 +66,8 @@ static json_t *trainer_state(json_t *history)
 {
     json_t *out = json_object();
     static const char *const keys[] = {
-        "epoch",      "global_step", "max_steps",        "num_train_epochs", "logging_steps",
-        "eval_steps", "save_steps",  "train_batch_size", "log_history"};
+        "epoch",      "global_step", "max_steps",  "num_train_epochs", "logging_steps",
+        "eval_steps", "save_steps",  "total_flos", "train_batch_size", "log_history"};
     json_object_set_new(out, "best_metric", json_null());
     json_object_set_new(out, "best_model_checkpoint", json_null());
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
@@ -80,7 +78,7 @@ static json_t *trainer_state(json_t *history)
 }
 
 int sb_results_write(const char *folder, const char *text, const char *canonical,
-                     struct sb_err *err)
+                     double flos_per_token, struct sb_err *err)
 {
     json_error_t fault;
     json_t *history = json_loads(text ? text : "{}", 0, &fault);
@@ -89,6 +87,8 @@ int sb_results_write(const char *folder, const char *text, const char *canonical
         return sb_err_set(err, SB_ERR_PEER, "the coordinator's history is not JSON: %s",
                           fault.text);
     }
+    double tokens = json_number_value(json_object_get(history, "train_tokens"));
+    json_object_set_new(history, "total_flos", json_real(flos_per_token * tokens));
     json_t *log = json_object_get(history, "log_history");
     json_t *train = train_results(history);
     json_t *all = json_copy(train);

@@ -11,9 +11,12 @@
 
 #include <stdbool.h>
 
-/* history: the JSON object of the coordinator's FINISH; canonical: the JOB settings as text. */
+/*
+ * history: the JSON object of the coordinator's FINISH; canonical: the JOB settings as text.
+ * flos_per_token: 6 times the parameters without embeddings, Hugging Face's estimate of training.
+ */
 int sb_results_write(const char *folder, const char *history, const char *canonical,
-                     struct sb_err *err);
+                     double flos_per_token, struct sb_err *err);
 
 /*
  * Is folder a finished one?  1: yes, canonical holds the settings that made it; 0: no; -1: trouble.

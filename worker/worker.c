@@ -256,6 +256,15 @@ static int check_silence(struct worker *w, struct sb_err *err)
                       silent, joining ? "join_timeout_s" : "step_timeout_s");
 }
 
+static double flos_per_token(const struct sb_params *params)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < params->count; i++)
+        if (i != params->word && i != params->position && i != params->type)
+            count += sb_tensor_count(&params->tensors[i]);
+    return 6.0 * (double)count;
+}
+
 static int finish(struct worker *w, struct sb_err *err)
 {
     const Sb__Welcome *welcome = sb_client_welcome(w->client);
@@ -269,7 +278,7 @@ static int finish(struct worker *w, struct sb_err *err)
         }
         if (sb_task_export(w->task, w->options->job->output_dir, err) < 0 ||
             sb_results_write(w->options->job->output_dir, sb_client_history(w->client),
-                             w->options->canonical, err) < 0)
+                             w->options->canonical, flos_per_token(&w->task->bert.params), err) < 0)
             return -1;
     }
     sb_client_bye(w->client, sb_clock_ns(), &w->out);
