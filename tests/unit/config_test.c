@@ -329,6 +329,8 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
                 "5:1: labels belongs to task classify|ner; this task is mlm");
     check_fails("task: classify\nwhole_word_mask: true\n",
                 "2:1: whole_word_mask belongs to task mlm");
+    check_fails(SMALL "label_all_tokens: true\n",
+                "5:1: label_all_tokens belongs to task ner; this task is mlm");
     check_fails("task: classify\nlabels: [a, b, a]\n", "2:1: labels has 'a' twice");
     check_fails("task: classify\nlabels: [a]\n", "2:1: labels has one name");
 }
