@@ -4,6 +4,7 @@
 #include "entities_json.h"
 #include "evaluate.h"
 #include "file.h"
+#include "model_files.h"
 #include "scores.h"
 #include "task.h"
 
@@ -225,6 +226,18 @@ static int open_data(struct eval *eval, struct sb_err *err)
     return 0;
 }
 
+/* A classifier of texts has the same tensors as a tagger, and a pooler. */
+static int check_tagger(const char *model, struct sb_err *err)
+{
+    char architecture[SB_ARCHITECTURE_BYTES];
+    if (!sb_dir_exists(model) || sb_config_architecture(architecture, model, NULL) < 0)
+        return 0; /* opening it says why */
+    if (strstr(architecture, "SequenceClassification"))
+        return sb_err_set(err, SB_ERR_DATA, "model '%s' is a %s: it does not tag words", model,
+                          architecture);
+    return 0;
+}
+
 static int evaluate(struct eval *eval, uint64_t first, uint64_t end, struct sb_arena *arena,
                     struct sb_stats *slot, struct sb_err *err)
 {
@@ -242,7 +255,8 @@ static int compute(struct eval *eval, struct sb_err *err)
     unsigned heads = eval->task == TASK_MLM   ? SB_HEAD_MLM
                      : eval->task == TASK_NER ? SB_HEAD_TOKENS
                                               : SB_HEAD_CLASSIFY;
-    if (sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0 ||
+    if ((eval->task == TASK_NER && check_tagger(eval->model, err) < 0) ||
+        sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0 ||
         open_data(eval, err) < 0)
         return -1;
     size_t K = eval->infer.bert.config.label_count;

@@ -65,6 +65,8 @@ exits "tokens that are no list are refused by line" 65 "lines:1: 'tokens' is not
 exits "a classifier takes no tagging options" 64 "--aggregation is for models that tag words" \
     "$build/shardbert" predict --model tests/golden/commands/model --aggregation max
 exits "a tagger has no logits of lines" 64 "--logits is not for a model that tags words" predict --logits
+exits "a classifier is no tagger" 65 "it does not tag words" \
+    "$build/shardbert" eval --model tests/golden/commands/model --task ner --data "$work/data/validation.txt"
 exits "a tagger is no classifier" 65 "has no" "$build/shardbert" eval --model "$out" --task classify --data x.tsv
 
 # --- planted: who and where can be learnt by heart, and must be found in new sentences --------------
