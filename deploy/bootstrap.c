@@ -149,9 +149,12 @@ int sb_place_take(struct sb_place *place, struct sb_run_args *args, bool is_serv
     return rc;
 }
 
-void sb_place_leave(struct sb_place *place)
+void sb_place_leave(struct sb_place *place, int code)
 {
+    bool stopped = code == SB_ERR_INTERRUPT || code == SB_ERR_TERMINATE;
     sb_net_free(&place->net);
+    if (place->mpi && code && !stopped)
+        MPI_Abort(MPI_COMM_WORLD, code);
     if (place->mpi)
         MPI_Finalize();
 }

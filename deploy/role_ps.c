@@ -22,8 +22,10 @@ int main(int argc, char **argv)
     }
     if (code < 0)
         code = (int)err.code;
-    sb_place_leave(&place);
-    sb_role_end(&role);
     /* The coordinator speaks for the cluster. */
-    return place.index == 0 ? sb_role_exit(code, &err) : code;
+    if (place.index == 0)
+        sb_role_exit(code, &err);
+    sb_place_leave(&place, code);
+    sb_role_end(&role);
+    return code;
 }

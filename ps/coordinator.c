@@ -82,13 +82,42 @@ double sb_coordinator_epoch(const struct sb_coordinator *c)
 
 /* ---- messages ---- */
 
-static void take_stop(struct sb_coordinator *c, uint64_t peer, const Sb__Stop *stop)
+static bool others_work(const struct sb_coordinator *c, uint32_t worker)
 {
-    bool known =
-        sb_members_find_worker(&c->members, peer) != UINT32_MAX || peer < c->members.server_count;
-    bool sensible = stop->code == SB_ERR_INTERRUPT || stop->code == SB_ERR_TERMINATE;
-    if (known && sensible)
-        sb_coordinator_stop(c, (int)stop->code);
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
+        if (i != worker && c->workers[i].welcomed && !c->workers[i].bye &&
+            !c->members.workers[i].lost)
+            return true;
+    return false;
+}
+
+/*
+ * A worker that leaves with trouble.  Before the first step all are needed, and a file that one
+ * cannot read is mostly one that nobody can; later its share goes to the others, if there are any.
+ */
+static void take_trouble(struct sb_coordinator *c, uint32_t worker, int code, struct sb_outbox *out)
+{
+    char sentence[256];
+    bool started = c->state > SB_COORDINATOR_SEEDING;
+    if (started && others_work(c, worker))
+        return;
+    snprintf(sentence, sizeof(sentence), "%s has given up, and says why itself",
+             c->members.workers[worker].name);
+    c->workers[worker].bye = true;
+    sb_coordinator_finish(c, code, sentence, out);
+}
+
+static void take_stop(struct sb_coordinator *c, uint64_t peer, const Sb__Stop *stop,
+                      struct sb_outbox *out)
+{
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    bool is_worker = worker != UINT32_MAX;
+    if (stop->code == SB_ERR_INTERRUPT || stop->code == SB_ERR_TERMINATE) {
+        if (is_worker || peer < c->members.server_count)
+            sb_coordinator_stop(c, (int)stop->code);
+    } else if (is_worker && stop->code >= SB_ERR_USAGE && stop->code <= SB_ERR_CONFIG) {
+        take_trouble(c, worker, (int)stop->code, out);
+    }
 }
 
 void sb_coordinator_stop(struct sb_coordinator *c, int code)
@@ -128,7 +157,7 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
             sb_coordinator_take_saved(c, peer, head, out);
         return true;
     case SB__HEAD__BODY_STOP:
-        take_stop(c, peer, head->stop);
+        take_stop(c, peer, head->stop, out);
         return true;
     case SB__HEAD__BODY_BYE:
         sb_coordinator_take_bye(c, peer, out);

@@ -661,6 +661,47 @@ static void a_stop_before_the_first_step_needs_no_checkpoint(void **state)
     play_release(&p);
 }
 
+static void trouble(struct play *p, uint32_t w, uint32_t code)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Stop stop = SB__STOP__INIT;
+    stop.code = code;
+    head.body_case = SB__HEAD__BODY_STOP;
+    head.stop = &stop;
+    say(p, worker(w), &head, NULL);
+}
+
+static void a_worker_that_cannot_begin_ends_the_run_for_all(void **state)
+{
+    (void)state;
+    struct play p;
+    play_init(&p);
+    join_all(&p);
+    trouble(&p, 0, SB_ERR_DATA);
+    assert_int_equal(p.c.state, SB_COORDINATOR_FINISHING);
+    assert_int_equal(p.c.finish_code, SB_ERR_DATA);
+    assert_non_null(strstr(p.c.finish_sentence, "w0"));
+    /* Nobody waits for the one that has left. */
+    bye(&p, worker(1));
+    bye(&p, 1);
+    assert_int_equal(p.c.state, SB_COORDINATOR_OVER);
+    play_release(&p);
+}
+
+static void trouble_of_one_worker_in_a_step_is_not_that_of_all(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    trouble(&p, 0, 1000); /* no code of ours */
+    trouble(&p, 0, SB_ERR_IO);
+    assert_int_equal(p.c.state, SB_COORDINATOR_TRAINING);
+    p.c.members.workers[1].lost = true;
+    trouble(&p, 0, SB_ERR_IO);
+    assert_int_equal(p.c.finish_code, SB_ERR_IO);
+    play_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -679,6 +720,8 @@ int main(void)
         cmocka_unit_test(the_run_ends_with_workers_first_and_servers_last),
         cmocka_unit_test(messages_of_another_term_or_step_move_nothing),
         cmocka_unit_test(a_stop_before_the_first_step_needs_no_checkpoint),
+        cmocka_unit_test(a_worker_that_cannot_begin_ends_the_run_for_all),
+        cmocka_unit_test(trouble_of_one_worker_in_a_step_is_not_that_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

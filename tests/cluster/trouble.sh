@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# What goes wrong in a run of processes: it ends at once, with the code of its cause, says the cause once, and leaves
+# no process behind.
+# shellcheck source=tests/support/cluster.sh
+source "$(dirname "$0")/../support/cluster.sh"
+set +e # commands that fail are what is looked at here
+need_shared
+small_data
+
+# ends NAME CODE SECONDS WORDS COMMAND...: within so many seconds, with this code and these words.
+ends() {
+    local name=$1 code=$2 seconds=$3 words=$4
+    shift 4
+    exits "$name" "$code" "$words" timeout "$seconds" "$@"
+}
+
+# --- a model that is cut short is found by the worker that reads it, when all are there ----------
+model=$work/model
+mkdir "$model"
+cp "$shared"/data/models/bert-tiny-general/{config.json,vocab.txt,tokenizer_config.json} "$model"
+head -c 1000000 "$shared/data/models/bert-tiny-general/model.safetensors" >"$model/model.safetensors"
+small_job cut classify "$work/cut"
+sed -i "s#^config_name: .*#model_name_or_path: $model#; /^tokenizer_name/d" "$work/cut.yaml"
+ends "a cut model ends a run of processes at once" 65 8 "is cut short" \
+    "$build/shardbert" train "$work/cut.yaml" --servers 2 --workers 2 --quiet
+ends "a cut model ends a run of ranks at once" 65 20 "is cut short" \
+    mpirun -np 2 "$build/shardbert-ps" "$work/cut.yaml" : -np 2 "$build/shardbert-worker" "$work/cut.yaml"
+is "and leaves no model" "$(find "$work/cut" -name '*.safetensors' | wc -l)" 0
+
+# --- data that cannot be read ends the ranks before they meet ------------------------------------
+small_job broken classify "$work/broken"
+printf 'pos\tbro\xffken\n' >>"$work/data/train.tsv"
+ends "broken data ends a run of ranks at once" 65 20 "train.tsv:401:8" \
+    mpirun -np 2 "$build/shardbert-ps" "$work/broken.yaml" : -np 2 "$build/shardbert-worker" "$work/broken.yaml"
