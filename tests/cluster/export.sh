@@ -60,6 +60,24 @@ export_to tanh onnx "$work/tanh-model"
 answers tanh.jsonl predict "$work/tanh-model" "$texts" --logits
 expect "the tanh form of GELU is the one of predict" logits tanh "$texts" tanh.jsonl
 
+# The classifier of texts as one of tokens; the bias makes its tags differ.
+mkdir "$work/tagger"
+cp $small/* "$work/tagger"
+sed -i 's/SequenceClassification/TokenClassification/; s/sport/O/; s/weather/B-W/; s/food/I-W/' "$work/tagger/config.json"
+python3 - "$work/tagger/model.safetensors" <<'PYTHON'
+import json, struct, sys
+with open(sys.argv[1], "r+b") as file:
+    end = 8 + struct.unpack("<Q", file.read(8))[0]
+    header = json.loads(file.read(end - 8))
+    file.seek(end + header["classifier.bias"]["data_offsets"][0])
+    file.write(struct.pack("<3f", 0, -2.5, -0.3))
+PYTHON
+export_to tags onnx "$work/tagger"
+head -3 "$work/plain.txt" | sed 's/\[MASK\]/game, playing/' >"$work/words.txt"
+answers words.jsonl predict "$work/tagger" "$work/words.txt" --aggregation none
+is "the tagger's tags differ" "$(jq -s '[.[].tags[]] | unique | length' "$work/words.jsonl")" 3
+expect "transformers.js tags words as predict does" tags tags "$work/words.txt" words.jsonl
+
 for pooling in mean cls max; do
     export_to $pooling onnx $small --head embed --pooling $pooling
     answers $pooling.jsonl embed $small "$texts" --pooling $pooling
@@ -121,7 +139,7 @@ golden_model mlm BertForMaskedLM 1 2 gelu
 golden_model mlm_tanh BertForMaskedLM 2 4 gelu_new
 golden_model tokens BertForTokenClassification 2 2 gelu
 
-graphs=("$work"/{classes,tanh,mean,cls,max,again,folded,torch-{classify,mlm,mlm_tanh,tokens}}/onnx/model.onnx)
+graphs=("$work"/{classes,tanh,tags,mean,cls,max,again,folded,torch-{classify,mlm,mlm_tanh,tokens}}/onnx/model.onnx)
 if [ -d "$general" ]; then
     cut -f2 "$shared/data/classification/rotten_tomatoes/validation.tsv" | head -30 >"$work/reviews.txt"
     awk '{ $(int(NF / 2) + 1) = "[MASK]"; print }' "$work/reviews.txt" >"$work/masked.txt"

@@ -1,5 +1,5 @@
 // Runs exported folders by ONNX Runtime and transformers.js and compares them with the answers of
-// `shardbert predict --logits`, `embed` and `fill-mask` on the same texts.
+// `shardbert predict`, `embed` and `fill-mask` on the same texts.
 //
 //   node check_export.mjs ROOT < CHECKS
 //
@@ -129,6 +129,13 @@ const kinds = {
             comparison.texts(got[0].label, answer.label, where);
             comparison.numbers(Object.keys(answer.scores).map((label) => scores[label]),
                 Object.values(answer.scores), where);
+        }),
+    tags: (check, comparison) =>
+        runPipeline(check, 'token-classification', {}, (all, answer, where) => {
+            const got = all.filter((piece) => !piece.word.startsWith('##')); // the first speaks
+            const words = answer.entities;
+            comparison.texts(got.map((one) => one.entity), words.map((word) => word.type), where);
+            comparison.numbers(got.map((one) => one.score), words.map((word) => word.score), where);
         }),
     'fill-mask': (check, comparison) =>
         runPipeline(check, 'fill-mask', { top_k: 5 }, (got, answer, where) => {
