@@ -236,9 +236,26 @@ void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, cons
         c->servers[peer].committed = head->step + 1;
 }
 
+/* The names of the rows and columns of a confusion matrix. */
+static void name_classes(json_t *results, const Sb__Plan *plan)
+{
+    static const char *const keys[][2] = {{"eval_confusion_matrix", "eval_labels"},
+                                          {"test_confusion_matrix", "test_labels"}};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        if (!plan->n_labels ||
+            json_array_size(json_object_get(results, keys[i][0])) != plan->n_labels)
+            continue;
+        json_t *labels = json_array();
+        for (size_t k = 0; k < plan->n_labels; k++)
+            json_array_append_new(labels, json_string(plan->labels[k]));
+        json_object_set_new(results, keys[i][1], labels);
+    }
+}
+
 static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
 {
     json_t *results = sb_evaluation_results(&c->evaluation);
+    name_classes(results, c->members.plan);
     char *text = json_dumps(results, JSON_COMPACT);
     char *name = sb_strdup(c->evaluation.set->name);
     bool is_test = !strcmp(name, "test");

@@ -63,9 +63,25 @@ static void set_count(json_t *results, const char *prefix, const char *name, dou
     json_object_set_new(results, key, json_integer((json_int_t)value));
 }
 
+/* Rows are the true classes, in id order. */
+static json_t *matrix(const double *confusion, size_t K)
+{
+    json_t *rows = json_array();
+    for (size_t gold = 0; gold < K; gold++) {
+        json_t *row = json_array();
+        for (size_t k = 0; k < K; k++)
+            json_array_append_new(row, json_integer((json_int_t)confusion[gold * K + k]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
 static void add_class_scores(json_t *results, const char *prefix, const double *confusion, size_t K)
 {
     struct sb_scores scores;
+    char key[64];
+    snprintf(key, sizeof(key), "%s_confusion_matrix", prefix);
+    json_object_set_new(results, key, matrix(confusion, K));
     const char *name;
     double value;
     sb_scores_from_confusion(&scores, confusion, K);

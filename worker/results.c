@@ -62,16 +62,34 @@ static json_t *train_results(const json_t *history)
     return out;
 }
 
+/* The log without the tables of an evaluation, which stand in eval_results.json. */
+static json_t *plain_log(const json_t *log)
+{
+    json_t *out = json_deep_copy(log);
+    for (size_t i = 0; i < json_array_size(out); i++) {
+        json_t *entry = json_array_get(out, i), *value;
+        const char *key;
+        void *next;
+        json_object_foreach_safe(entry, next, key, value)
+        {
+            if (json_is_array(value))
+                json_object_del(entry, key);
+        }
+    }
+    return out;
+}
+
 static json_t *trainer_state(json_t *history)
 {
     json_t *out = json_object();
     static const char *const keys[] = {
         "epoch",      "global_step", "max_steps",  "num_train_epochs", "logging_steps",
-        "eval_steps", "save_steps",  "total_flos", "train_batch_size", "log_history"};
+        "eval_steps", "save_steps",  "total_flos", "train_batch_size"};
     json_object_set_new(out, "best_metric", json_null());
     json_object_set_new(out, "best_model_checkpoint", json_null());
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         copy_key(out, keys[i], history, keys[i]);
+    json_object_set_new(out, "log_history", plain_log(json_object_get(history, "log_history")));
     json_object_set_new(out, "is_local_process_zero", json_true());
     json_object_set_new(out, "is_world_process_zero", json_true());
     return out;

@@ -5,6 +5,7 @@
 #include "evaluation.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -91,11 +92,32 @@ static void the_test_set_has_its_own_prefix(void **state)
     sb_evaluation_end(&evaluation);
 }
 
+static void classes_come_with_their_confusion_matrix(void **state)
+{
+    (void)state;
+    double sums[SB_SUM_COUNT + 4] = {[SB_SUM_COUNT] = 3, 1, 2, 4};
+    struct sb_evaluation evaluation;
+    Sb__EvalSet set = SB__EVAL_SET__INIT;
+    set.name = (char *)(uintptr_t) "validation";
+    set.slot_count = 1;
+    set.label_count = 2;
+    sb_evaluation_begin(&evaluation, &set, 0);
+    sb_evaluation_take(&evaluation, 0, sums, SB_SUM_COUNT + 4);
+    json_t *results = sb_evaluation_results(&evaluation);
+    char *matrix = json_dumps(json_object_get(results, "eval_confusion_matrix"), JSON_COMPACT);
+    assert_string_equal(matrix, "[[3,1],[2,4]]");
+    is_close(results, "eval_accuracy", 0.7);
+    free(matrix);
+    json_decref(results);
+    sb_evaluation_end(&evaluation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_of_entities_become_scores),
         cmocka_unit_test(the_test_set_has_its_own_prefix),
+        cmocka_unit_test(classes_come_with_their_confusion_matrix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
