@@ -144,17 +144,16 @@ int sb_place_take(struct sb_place *place, struct sb_run_args *args, bool is_serv
         MPI_Init(NULL, NULL);
     int rc = place->mpi ? take_by_mpi(place, args, is_server, err)
                         : take_by_arguments(place, args, is_server, err);
+    /* MPI's work is done.  Its end is a barrier: later, one that hangs would keep all the others.
+     */
+    if (place->mpi)
+        MPI_Finalize();
     snprintf(place->name, sizeof(place->name), "%s %u at %s, process %ld",
              is_server ? "server" : "worker", place->index, host, (long)getpid());
     return rc;
 }
 
-void sb_place_leave(struct sb_place *place, int code)
+void sb_place_leave(struct sb_place *place)
 {
-    bool stopped = code == SB_ERR_INTERRUPT || code == SB_ERR_TERMINATE;
     sb_net_free(&place->net);
-    if (place->mpi && code && !stopped)
-        MPI_Abort(MPI_COMM_WORLD, code);
-    if (place->mpi)
-        MPI_Finalize();
 }

@@ -20,10 +20,7 @@ struct sb_place {
 
 int sb_place_take(struct sb_place *place, struct sb_run_args *args, bool is_server,
                   struct sb_err *err);
-/*
- * Ends MPI where there is one.  The end of MPI waits for every rank, so a rank with trouble (code
- * is none of 0, 130, 143), which has said so, ends the whole job at once instead.
- */
-void sb_place_leave(struct sb_place *place, int code);
+/* Closes the net. */
+void sb_place_leave(struct sb_place *place);
 
 #endif

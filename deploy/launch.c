@@ -15,11 +15,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 50, END_LIMIT_S = 10, EXTRA_ARGS = 16 };
+enum {
+    POLL_MS = 50,
+    EXTRA_ARGS = 16,
+    SAVE_LIMIT_S = 30, /* for the servers to write a checkpoint when a worker has failed */
+    END_LIMIT_S = 5,   /* once that is out of reach, or done: the coordinator has ended */
+};
 
 struct child {
     pid_t pid; /* 0 once it has ended */
     const char *role;
+    bool is_server;
     uint32_t index;
 };
 
@@ -94,7 +100,8 @@ static int start(struct launch *launch, const struct sb_run_args *args, const ch
         return sb_err_set_errno(err, SB_ERR_TRY_AGAIN, "cannot start a %s process", role);
     if (pid == 0)
         become(launch, args, role, index, parent);
-    launch->children[launch->count++] = (struct child){.pid = pid, .role = role, .index = index};
+    launch->children[launch->count++] =
+        (struct child){.pid = pid, .role = role, .is_server = !strcmp(role, "ps"), .index = index};
     launch->running++;
     return 0;
 }
@@ -121,13 +128,21 @@ static int exit_code(int status, const struct child *child, struct sb_err *err)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (WIFSIGNALED(status)) {
-        sb_err_set(err, SB_ERR_PEER, "%s %" PRIu32 " was killed by signal %d", child->role,
-                   child->index, WTERMSIG(status));
+        sb_err_set(err, SB_ERR_PEER, "%s %" PRIu32 " was killed by signal %d",
+                   child->is_server ? "server" : "worker", child->index, WTERMSIG(status));
         return SB_ERR_PEER;
     }
     /* It has said why itself. */
     err->text[0] = 0;
     return err->code = (enum sb_err_code)WEXITSTATUS(status);
+}
+
+/* The others end by themselves, or are ended then. */
+static void limit_end(double *end_by, const struct child *gone)
+{
+    double limit = sb_clock_seconds() + (gone->is_server ? END_LIMIT_S : SAVE_LIMIT_S);
+    if (*end_by == 0 || limit < *end_by)
+        *end_by = limit;
 }
 
 /* Waits for all children; the first failure decides the code, and gives the rest a limited time to
@@ -149,11 +164,12 @@ static int watch(struct launch *launch, struct sb_err *err)
             if (child_code && !code) {
                 code = child_code;
                 *err = why;
-                end_by = sb_clock_seconds() + END_LIMIT_S;
                 /* A role that is gone for good must not be waited for by the others. */
                 if (code != SB_ERR_TERMINATE && code != SB_ERR_INTERRUPT)
                     signal_all(launch, SIGTERM);
             }
+            if (child_code || i == 0)
+                limit_end(&end_by, &launch->children[i]);
         }
         if (pid > 0)
             continue;

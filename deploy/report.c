@@ -185,6 +185,14 @@ void sb_report_event(void *context, const struct sb_event *event)
     case SB_EVENT_DAMAGED:
         sb_log_warning("%s", event->text);
         break;
+    case SB_EVENT_ENDING: {
+        struct sb_err why = SB_ERR_INIT;
+        sb_err_set(&why, (enum sb_err_code)event->code, "%s", event->text);
+        end_phase(report);
+        sb_log_error(&why);
+        report->said = true;
+        break;
+    }
     case SB_EVENT_FINISHED:
         end_phase(report);
         sb_log_event("finished", sb_u64("step", event->step), sb_u64("code", (uint64_t)event->code),

@@ -17,6 +17,7 @@ struct sb_report {
     struct sb_metrics *metrics;
     struct sb_progress progress; /* of the phase that is open */
     bool phase_open;
+    bool said; /* why the run ends, by the coordinator of this process */
     uint64_t first_step;
     double tokens, seconds, loss, targets; /* since the last line */
 };

@@ -122,11 +122,24 @@ static int connect_servers(struct sb_net *net, const Sb__Welcome *welcome, struc
     return 0;
 }
 
+/* The others wait for us: they should not have to wait for their limits. */
+static void tell_coordinator(const struct sb_role *role, struct sb_place *place,
+                             const struct sb_err *why)
+{
+    struct sb_msg *msg = sb_client_stop_msg(role->canonical.data, place->name, why);
+    sb_net_send(place->net, SB_PEER_COORDINATOR, &msg, NULL);
+    sb_msg_free(&msg);
+}
+
 int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err)
 {
     struct sb_task *task = NULL;
-    if (sb_task_open(&task, &role->args.job, role->pool, sb_report_prepare, &role->report, err) < 0)
+    if (sb_task_open(&task, &role->args.job, role->pool, sb_report_prepare, &role->report, err) <
+        0) {
+        if (!embedded)
+            tell_coordinator(role, place, err);
         return err->code;
+    }
     if (place->index == 0)
         sb_report_task(&role->report, task);
     struct sb_worker_options options = {.job = &role->args.job,

@@ -11,6 +11,7 @@ int main(int argc, char **argv)
     struct sb_role role;
     struct sb_place place = {0};
     int code = -1;
+    bool dismissed = false;
     if (sb_role_begin(&role, "server", argc, argv, &err) < 0)
         return sb_role_exit((int)err.code, &err);
     if (sb_place_take(&place, &role.args, true, &err) == 0 &&
@@ -18,14 +19,16 @@ int main(int argc, char **argv)
         struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files);
         double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
         code = sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
+        dismissed = sb_server_over(server, NULL) >= 0;
         sb_server_free(&server);
     }
     if (code < 0)
         code = (int)err.code;
-    /* The coordinator speaks for the cluster. */
-    if (place.index == 0)
-        sb_role_exit(code, &err);
-    sb_place_leave(&place, code);
+    /* The coordinator speaks for the cluster, and has done so when it decided to end the run. */
+    if (role.report.said || dismissed)
+        err.text[0] = 0;
+    sb_role_exit(code, &err);
+    sb_place_leave(&place);
     sb_role_end(&role);
     return code;
 }

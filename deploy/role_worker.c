@@ -14,8 +14,8 @@ int main(int argc, char **argv)
         code = sb_role_work(&role, &place, false, &err);
     if (code < 0)
         code = (int)err.code;
-    sb_role_exit(code, &err);
-    sb_place_leave(&place, code);
+    sb_role_exit(code, &err); /* before we leave: mpirun ends a group at the first one that fails */
+    sb_place_leave(&place);
     sb_role_end(&role);
     return code;
 }

@@ -80,7 +80,32 @@ double sb_coordinator_epoch(const struct sb_coordinator *c)
     return (double)c->step / fmax(1.0, (double)c->members.plan->steps_per_epoch);
 }
 
+/*
+ * Nobody waits for what is being computed: a step may take longer than whoever sent the signal is
+ * willing to wait, and what is lost is computed again from the checkpoint of the last one.
+ */
+static void heed_stop(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    if (c->state == SB_COORDINATOR_EVALUATING || c->state == SB_COORDINATOR_TRAINING) {
+        sb_evaluation_end(&c->evaluation);
+        sb_coordinator_go_on(c, out);
+    } else if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING ||
+               c->state == SB_COORDINATOR_SEEDING) {
+        sb_coordinator_finish(
+            c, c->stop_code, *c->stop_sentence ? c->stop_sentence : "stopped before the first step",
+            out);
+    }
+}
+
 /* ---- messages ---- */
+
+static void stop_for(struct sb_coordinator *c, int code, const char *sentence)
+{
+    if (c->stop_code)
+        return;
+    c->stop_code = code;
+    snprintf(c->stop_sentence, sizeof(c->stop_sentence), "%s", sentence);
+}
 
 static bool others_work(const struct sb_coordinator *c, uint32_t worker)
 {
@@ -92,31 +117,43 @@ static bool others_work(const struct sb_coordinator *c, uint32_t worker)
 }
 
 /*
- * A worker that leaves with trouble.  Before the first step all are needed, and a file that one
- * cannot read is mostly one that nobody can; later its share goes to the others, if there are any.
+ * A worker that leaves with trouble, perhaps before it joined.  Before the first step all are
+ * needed, and a file that one cannot read is mostly one that nobody can; later its share goes to
+ * the others, if there are any.
  */
-static void take_trouble(struct sb_coordinator *c, uint32_t worker, int code, struct sb_outbox *out)
+static void take_trouble(struct sb_coordinator *c, uint32_t worker, const Sb__Stop *stop)
 {
-    char sentence[256];
-    bool started = c->state > SB_COORDINATOR_SEEDING;
-    if (started && others_work(c, worker))
+    char sentence[1024];
+    bool joined = worker != UINT32_MAX;
+    if (*stop->sentence)
+        snprintf(sentence, sizeof(sentence), "%s", stop->sentence);
+    else
+        snprintf(sentence, sizeof(sentence), "%s has given up, and says why itself",
+                 joined ? c->members.workers[worker].name : "a worker");
+    if (joined && c->state > SB_COORDINATOR_SEEDING && others_work(c, worker)) {
+        if (!c->members.workers[worker].lost)
+            sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_LOST,
+                                                     .text = sentence,
+                                                     .code = (int)stop->code});
+        c->members.workers[worker].lost = true;
         return;
-    snprintf(sentence, sizeof(sentence), "%s has given up, and says why itself",
-             c->members.workers[worker].name);
-    c->workers[worker].bye = true;
-    sb_coordinator_finish(c, code, sentence, out);
+    }
+    if (joined)
+        c->workers[worker].bye = true;
+    stop_for(c, (int)stop->code, sentence);
 }
 
-static void take_stop(struct sb_coordinator *c, uint64_t peer, const Sb__Stop *stop,
-                      struct sb_outbox *out)
+static void take_stop(struct sb_coordinator *c, uint64_t peer, const Sb__Stop *stop)
 {
     uint32_t worker = sb_members_find_worker(&c->members, peer);
     bool is_worker = worker != UINT32_MAX;
+    bool awaited = c->state == SB_COORDINATOR_JOINING && (peer & SB_PEER_WORKER_BIT);
     if (stop->code == SB_ERR_INTERRUPT || stop->code == SB_ERR_TERMINATE) {
         if (is_worker || peer < c->members.server_count)
             sb_coordinator_stop(c, (int)stop->code);
-    } else if (is_worker && stop->code >= SB_ERR_USAGE && stop->code <= SB_ERR_CONFIG) {
-        take_trouble(c, worker, (int)stop->code, out);
+    } else if (stop->code >= SB_ERR_USAGE && stop->code <= SB_ERR_CONFIG) {
+        if (is_worker || awaited)
+            take_trouble(c, worker, stop);
     }
 }
 
@@ -157,7 +194,9 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
             sb_coordinator_take_saved(c, peer, head, out);
         return true;
     case SB__HEAD__BODY_STOP:
-        take_stop(c, peer, head->stop, out);
+        take_stop(c, peer, head->stop);
+        if (c->stop_code)
+            heed_stop(c, out);
         return true;
     case SB__HEAD__BODY_BYE:
         sb_coordinator_take_bye(c, peer, out);
@@ -183,7 +222,7 @@ static void say_idle_workers(const struct sb_coordinator *c, struct sb_bytes *te
                 if (!c->evaluation.here[slot])
                     sb_bytes_printf(&missing, " %" PRIu64, slot);
         if (missing.data)
-            sb_bytes_printf(text, "; missing: %s of worker %s:%s",
+            sb_bytes_printf(text, "; missing: %s of %s:%s",
                             c->state == SB_COORDINATOR_TRAINING ? "nodes" : "slots",
                             c->members.workers[i].name, missing.data);
         sb_bytes_release(&missing);
@@ -216,7 +255,13 @@ static void give_up(struct sb_coordinator *c, struct sb_outbox *out)
     bool nodes_missing = c->state == SB_COORDINATOR_TRAINING && !sb_sums_tree_root(&c->sums);
     if (c->state != SB_COORDINATOR_EVALUATING && !nodes_missing)
         say_idle_servers(c, &text);
-    sb_coordinator_finish(c, SB_ERR_PEER, text.data, out);
+    /* A worker that hangs does not keep the servers from writing what is committed. */
+    if (!c->stop_code && (nodes_missing || c->state == SB_COORDINATOR_EVALUATING)) {
+        stop_for(c, SB_ERR_PEER, text.data);
+        heed_stop(c, out);
+    } else {
+        sb_coordinator_finish(c, SB_ERR_PEER, text.data, out);
+    }
     sb_bytes_release(&text);
 }
 
@@ -244,18 +289,6 @@ static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
     case SB_COORDINATOR_JOINING:
     case SB_COORDINATOR_OVER:
         return;
-    }
-}
-
-/* A stop before the training, or in an evaluation, does not wait: nothing would be lost. */
-static void heed_stop(struct sb_coordinator *c, struct sb_outbox *out)
-{
-    if (c->state == SB_COORDINATOR_EVALUATING) {
-        sb_evaluation_end(&c->evaluation);
-        sb_coordinator_go_on(c, out);
-    } else if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING ||
-               c->state == SB_COORDINATOR_SEEDING) {
-        sb_coordinator_finish(c, c->stop_code, "stopped before the first step", out);
     }
 }
 

@@ -88,7 +88,8 @@ struct sb_coordinator {
     uint64_t saved_step; /* last one written or tried; UINT64_MAX: none */
     bool save_failed;
 
-    int stop_code; /* 0: none asked for */
+    int stop_code;            /* 0: none asked for */
+    char stop_sentence[1024]; /* why, where it was not a signal */
     int finish_code;
     char finish_sentence[1024];
     struct sb_frame *finish_text; /* the history, for the workers */

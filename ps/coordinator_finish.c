@@ -169,6 +169,10 @@ void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sente
     c->lease = find_writer(c);
     if (code == 0 && c->lease == NOBODY)
         say_unwritten(c, "every worker");
+    if (c->finish_code) /* now: whoever started us may not wait until all have said good-bye */
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_ENDING,
+                                                 .code = c->finish_code,
+                                                 .text = c->finish_sentence});
     c->finish_text = finish_text(c);
     sb_evaluation_end(&c->evaluation);
     sb_coordinator_move(c, SB_COORDINATOR_FINISHING);

@@ -82,6 +82,23 @@ static bool save_due(const struct sb_coordinator *c)
            (c->job->save_steps && c->step % c->job->save_steps == 0);
 }
 
+static void finish_stopped(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    char sentence[1200];
+    bool failed = c->save_failed && c->saved_step == c->step;
+    const char *how = "stopped after a checkpoint; the same command resumes";
+    if (failed)
+        how = "stopped, and the last checkpoint could not be written";
+    else if (c->step >= c->members.plan->total_steps)
+        how = "stopped at the end of the training; the same command writes the model";
+    else if (c->step == 0)
+        how = "stopped before the end of the first step";
+    snprintf(sentence, sizeof(sentence), "%s%s%s", c->stop_sentence, *c->stop_sentence ? "; " : "",
+             how);
+    sb_coordinator_finish(c, failed && !*c->stop_sentence ? SB_ERR_IO : c->stop_code, sentence,
+                          out);
+}
+
 /* Between two pieces of work: what is next?  The one place that decides. */
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
 {
@@ -93,16 +110,10 @@ void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
         begin_evaluation(c, find_set(c, "test"), out);
     } else if (save_due(c)) {
         begin_save(c, out);
-    } else if (c->stop_code && !at_end) {
-        if (c->save_failed && c->saved_step == c->step)
-            sb_coordinator_finish(c, SB_ERR_IO,
-                                  "stopped, and the last checkpoint could not be written", out);
-        else
-            sb_coordinator_finish(c, c->stop_code,
-                                  "stopped after a checkpoint; the same command resumes", out);
+    } else if (c->stop_code) {
+        finish_stopped(c, out);
     } else if (at_end) {
-        sb_coordinator_finish(c, c->stop_code,
-                              c->stop_code ? "stopped at the end of the training" : "", out);
+        sb_coordinator_finish(c, 0, "", out);
     } else {
         begin_step(c, out);
     }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SENTENCE_BYTES = 512 };
+enum { SENTENCE_BYTES = 512, ADDRESS_BYTES = 256 };
 
 void sb_members_init(struct sb_members *members, const char *canonical, const char *fingerprint,
                      const char *name, uint32_t server_count, uint32_t worker_count)
@@ -257,6 +257,12 @@ static enum sb_members_answer join_worker(struct sb_members *members, uint64_t p
 enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer,
                                        const Sb__Hello *hello, struct sb_err *err)
 {
+    /* WELCOME repeats the addresses of all servers in one head. */
+    if (strlen(hello->address) > ADDRESS_BYTES || strlen(hello->name) > ADDRESS_BYTES) {
+        sb_err_set(err, SB_ERR_PEER, "a peer with a name or address of more than %d bytes",
+                   ADDRESS_BYTES);
+        return SB_MEMBERS_REFUSED;
+    }
     if (check_settings(members, hello, err) < 0)
         return SB_MEMBERS_REFUSED;
     return hello->role == SB__ROLE__ROLE_SERVER ? join_server(members, peer, hello, err)

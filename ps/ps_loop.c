@@ -10,7 +10,7 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
                const volatile sig_atomic_t *stop_code, double silence_s, struct sb_err *err)
 {
     struct sb_outbox out = {0};
-    uint64_t heard_ns = sb_clock_ns(), sent = 0, received = 0;
+    uint64_t heard_ns = sb_clock_ns(), sent = 0, received = 0, refused = 0;
     const char *text = NULL;
     bool stopping = false;
     int code = -1;
@@ -35,6 +35,9 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         sb_metrics_add(metrics, SB_METRIC_NETWORK_SENT, (double)(net->sent_bytes - sent));
         sb_metrics_add(metrics, SB_METRIC_NETWORK_RECEIVED,
                        (double)(net->received_bytes - received));
+        uint64_t now_refused = net->dropped_messages + sb_server_refused_count(server);
+        sb_metrics_add(metrics, SB_METRIC_MESSAGES_REFUSED, (double)(now_refused - refused));
+        refused = now_refused;
         sent = net->sent_bytes;
         received = net->received_bytes;
         double silent = (double)(sb_clock_ns() - heard_ns) * 1e-9;

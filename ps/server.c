@@ -43,6 +43,7 @@ struct sb_server {
     struct sb_err saved_err;
     struct sb_err load_err;
     uint64_t sent_ns;
+    uint64_t refused_count; /* messages */
     int code;
     char text[1024];
 };
@@ -406,11 +407,14 @@ static void dispatch(struct sb_server *server, uint64_t now_ns, uint64_t peer,
 {
     struct sb_err err = SB_ERR_INIT;
     Sb__Head *head = sb_msg_open(msg, &err);
-    if (!head) /* damaged, or of another protocol: whoever sent it asks again or gives up */
+    if (!head) { /* damaged, or of another protocol: whoever sent it asks again or gives up */
+        server->refused_count++;
         return;
+    }
     bool for_all_jobs =
         head->body_case == SB__HEAD__BODY_HELLO || head->body_case == SB__HEAD__BODY_REFUSE;
     if (head->job != server->job_hash && !for_all_jobs) {
+        server->refused_count++;
         sb_msg_close(&head);
         return;
     }
@@ -515,6 +519,11 @@ void sb_server_stop(struct sb_server *server, int code)
         sb_coordinator_stop(&server->coordinator, code);
     /* The others end when the coordinator says so: a signal to all of a group reaches it as well.
      */
+}
+
+uint64_t sb_server_refused_count(const struct sb_server *server)
+{
+    return server->refused_count;
 }
 
 int sb_server_over(const struct sb_server *server, const char **text)

@@ -28,6 +28,7 @@ enum sb_event_kind {
     SB_EVENT_SAVE_FAILED,
     SB_EVENT_REFUSED,   /* a peer; text = sentence */
     SB_EVENT_NONFINITE, /* step; text = sentence */
+    SB_EVENT_ENDING,    /* the run ends before its time: code, text */
     SB_EVENT_FINISHED,  /* code, text */
     SB_EVENT_LOST,      /* a worker is silent: its share goes to the others; text = sentence */
     SB_EVENT_DAMAGED,   /* a checkpoint that does not verify and is passed over; text = sentence */
@@ -72,9 +73,11 @@ void sb_server_handle(struct sb_server *server, uint64_t now_ns, uint64_t peer, 
                       struct sb_outbox *out);
 /* Resends what is due and checks deadlines.  Call at least every 50 ms. */
 void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox *out);
-/* Asks for a checkpoint and an end after the running step; code is what all will exit with (130,
- * 143). */
+/* Asks for a checkpoint and an end; the running step is given up; code is what all will exit with
+ * (130, 143). */
 void sb_server_stop(struct sb_server *server, int code);
+/* Received messages that were damaged, or of another version or job. */
+uint64_t sb_server_refused_count(const struct sb_server *server);
 /* -1 while running, else the exit code; text says why when it is not 0. */
 int sb_server_over(const struct sb_server *server, const char **text);
 

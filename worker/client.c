@@ -16,6 +16,7 @@
 
 #include "arena.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -448,13 +449,37 @@ void sb_client_bye(struct sb_client *client, uint64_t now_ns, struct sb_outbox *
     drop_all_work(client);
 }
 
-void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, struct sb_outbox *out)
+/* text has room for both. */
+static char *say_who(char *text, size_t size, const char *name, const char *sentence)
 {
+    snprintf(text, size, "%s: %s", name, sentence);
+    return text;
+}
+
+struct sb_msg *sb_client_stop_msg(const char *canonical, const char *name, const struct sb_err *why)
+{
+    char text[2048];
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Stop stop = SB__STOP__INIT;
+    stop.code = why->code;
+    stop.sentence = say_who(text, sizeof(text), name, why->text);
+    head.job = sb_msg_job(canonical);
+    head.body_case = SB__HEAD__BODY_STOP;
+    head.stop = &stop;
+    return sb_msg_new(&head, NULL, NULL, true);
+}
+
+void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, const char *sentence,
+                    struct sb_outbox *out)
+{
+    char text[2048];
     if (client->state == SB_CLIENT_FINISH || client->state == SB_CLIENT_OVER)
         return;
     Sb__Head head = SB__HEAD__INIT;
     Sb__Stop stop = SB__STOP__INIT;
     stop.code = (uint32_t)code;
+    if (sentence)
+        stop.sentence = say_who(text, sizeof(text), client->options.name, sentence);
     head.body_case = SB__HEAD__BODY_STOP;
     head.stop = &stop;
     sb_retry_start(&client->stop, now_ns, SB_PEER_COORDINATOR,

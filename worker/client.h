@@ -95,8 +95,10 @@ void sb_client_want_rows(struct sb_client *client, uint64_t now_ns, const uint32
 /* FINISH: wants every trainable part whole (the export reads caught-up rows too); true when all are here. */
 bool sb_client_fetch_all(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
 void sb_client_bye(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
-/* Asks the coordinator to stop after a checkpoint (signals). */
-void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, struct sb_outbox *out);
+/* Asks the coordinator to end the run after a checkpoint: code of a signal (sentence NULL), or of the trouble that ends us. */
+void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, const char *sentence, struct sb_outbox *out);
+/* The same of a process that has not come as far as having a client. */
+struct sb_msg *sb_client_stop_msg(const char *canonical, const char *name, const struct sb_err *why);
 
 /* Counters for the metrics. */
 struct sb_client_counters {

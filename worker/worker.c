@@ -28,6 +28,7 @@ struct worker {
     size_t grad_count;
     double *counts; /* metric counts of an evaluation slot */
     bool connected, stopping;
+    bool dismissed; /* by the coordinator, who says why itself */
     double wait_seconds;
 };
 
@@ -109,7 +110,7 @@ static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
         return -1;
     if (*w->options->stop_code && !w->stopping) {
         w->stopping = true;
-        sb_client_stop(w->client, sb_clock_ns(), *w->options->stop_code, &w->out);
+        sb_client_stop(w->client, sb_clock_ns(), *w->options->stop_code, NULL, &w->out);
     }
     sb_client_tick(w->client, sb_clock_ns(), &w->out);
     return flush(w, err);
@@ -123,7 +124,28 @@ static void give_back(void *hint)
         buffer->busy = false;
 }
 
-/* A cleared buffer; waits for acknowledgements when too many are lent. */
+static int check_silence(struct worker *w, struct sb_err *err)
+{
+    const struct sb_job *job = w->options->job;
+    bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
+    double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
+    double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
+    if (silent <= limit)
+        return 0;
+    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
+                      silent, joining ? "join_timeout_s" : "step_timeout_s");
+}
+
+/* Whether the run ended while we were computing: then nobody wants what we have. */
+static bool run_ended(const struct worker *w)
+{
+    return sb_client_state(w->client) != SB_CLIENT_WORK;
+}
+
+/*
+ * A cleared buffer; waits for acknowledgements when too many are lent.  NULL and no err if the run
+ * ended meanwhile: a server that is gone acknowledges nothing.
+ */
 static struct grad_buffer *take_grad(struct worker *w, struct sb_err *err)
 {
     const struct sb_params *params = &w->task->bert.params;
@@ -140,7 +162,7 @@ static struct grad_buffer *take_grad(struct worker *w, struct sb_err *err)
             struct grad_buffer *fresh = sb_calloc(1, sizeof(*fresh));
             sb_grad_init(&fresh->grad, params);
             w->grads[w->grad_count++] = fresh;
-        } else if (pump(w, PUMP_MS, err) < 0) {
+        } else if (pump(w, PUMP_MS, err) < 0 || check_silence(w, err) < 0 || run_ended(w)) {
             return NULL;
         }
     }
@@ -148,7 +170,7 @@ static struct grad_buffer *take_grad(struct worker *w, struct sb_err *err)
 
 /*
  * The sums of one node: a leaf is a slot, an inner node left + right; an empty side counts as it
- * is. *sum is NULL when no slot under the node has a sample.
+ * is. *sum is NULL when no slot under the node has a sample.  1: given up, for the run is over.
  */
 static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct grad_buffer **sum,
                         struct sb_stats *stats, struct sb_err *err)
@@ -156,9 +178,12 @@ static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct g
     struct sb_task *task = w->task;
     *sum = NULL;
     if (node >= task->slots) {
-        struct grad_buffer *leaf = take_grad(w, err);
-        if (!leaf)
+        /* A slot may take long: what came meanwhile is answered before the next one. */
+        if (pump(w, 0, err) < 0)
             return -1;
+        struct grad_buffer *leaf = run_ended(w) ? NULL : take_grad(w, err);
+        if (!leaf)
+            return run_ended(w) ? 1 : -1;
         long samples = sb_task_train_slot(task, step, node - task->slots, &leaf->grad, stats, err);
         if (samples > 0)
             *sum = leaf;
@@ -168,9 +193,11 @@ static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct g
     }
     struct grad_buffer *left, *right;
     struct sb_stats right_stats = {0};
-    if (compute_node(w, step, 2 * node, &left, stats, err) < 0 ||
-        compute_node(w, step, 2 * node + 1, &right, &right_stats, err) < 0)
-        return -1;
+    int rc = compute_node(w, step, 2 * node, &left, stats, err);
+    if (rc == 0)
+        rc = compute_node(w, step, 2 * node + 1, &right, &right_stats, err);
+    if (rc != 0)
+        return rc;
     sb_stats_add(stats, &right_stats);
     if (left && right) {
         sb_grad_add(&left->grad, &right->grad, &task->bert.params, task->bert.pool);
@@ -188,8 +215,9 @@ static int train(struct worker *w, const struct sb_work *work, struct sb_err *er
         struct grad_buffer *sum;
         struct sb_stats stats = {0};
         double begin = sb_clock_seconds();
-        if (compute_node(w, mine.step, mine.nodes[i], &sum, &stats, err) < 0)
-            return -1;
+        int rc = compute_node(w, mine.step, mine.nodes[i], &sum, &stats, err);
+        if (rc != 0)
+            return rc < 0 ? -1 : 0;
         struct sb_grad *grad = sum ? &sum->grad : NULL;
         sb_client_push_node(w->client, sb_clock_ns(), mine.nodes[i], grad ? grad->dense : NULL,
                             grad ? grad->rows : NULL, grad ? grad->values : NULL,
@@ -207,7 +235,7 @@ static int evaluate(struct worker *w, const struct sb_work *work, struct sb_err 
 {
     struct sb_work mine = *work;
     size_t count_count = sb_task_count_count(w->task);
-    for (uint64_t slot = mine.first_slot; slot < mine.end_slot; slot++) {
+    for (uint64_t slot = mine.first_slot; slot < mine.end_slot && !run_ended(w); slot++) {
         struct sb_stats stats = {0};
         double begin = sb_clock_seconds();
         memset(w->counts, 0, count_count * sizeof(double));
@@ -244,18 +272,6 @@ static int want_rows(struct worker *w, const struct sb_work *work, struct sb_err
     return flush(w, err);
 }
 
-static int check_silence(struct worker *w, struct sb_err *err)
-{
-    const struct sb_job *job = w->options->job;
-    bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
-    double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
-    double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
-    if (silent <= limit)
-        return 0;
-    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
-                      silent, joining ? "join_timeout_s" : "step_timeout_s");
-}
-
 static double flos_per_token(const struct sb_params *params)
 {
     size_t count = 0;
@@ -281,6 +297,10 @@ static int finish(struct worker *w, struct sb_err *err)
                              w->options->canonical, flos_per_token(&w->task->bert.params), err) < 0)
             return -1;
     }
+    if (sb_client_code(w->client, &sentence) != 0 && w->options->connect)
+        sb_log_event("dismissed", sb_u64("code", (uint64_t)sb_client_code(w->client, NULL)),
+                     sb_text("why", sentence));
+    w->dismissed = true;
     sb_client_bye(w->client, sb_clock_ns(), &w->out);
     return flush(w, err);
 }
@@ -363,7 +383,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
         sb_metrics_heartbeat(options->metrics);
         if (turn(&w, err) < 0) {
             /* The others should not wait for us until a limit runs out. */
-            sb_client_stop(w.client, sb_clock_ns(), err->code, &w.out);
+            sb_client_stop(w.client, sb_clock_ns(), err->code, err->text, &w.out);
             flush(&w, NULL);
             code = err->code;
         }
@@ -372,7 +392,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
         const char *sentence;
         code = sb_client_code(w.client, &sentence);
         if (code)
-            sb_err_set(err, (enum sb_err_code)code, "%s", sentence);
+            sb_err_set(err, (enum sb_err_code)code, "%s", w.dismissed ? "" : sentence);
     }
     report_traffic(&w);
     release(&w);

@@ -187,7 +187,7 @@ static void silence_of_all_workers_ends_the_run_and_names_them(void **state)
     sim_run(&options, &run);
     assert_int_equal(run.code, SB_ERR_PEER);
     assert_non_null(strstr(run.sentence, "no progress for 30 s"));
-    assert_non_null(strstr(run.sentence, "nodes of worker worker:"));
+    assert_non_null(strstr(run.sentence, "nodes of worker:"));
     sim_result_release(&run);
 }
 

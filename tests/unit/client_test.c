@@ -641,7 +641,7 @@ static void finish_waits_for_the_export_and_is_answered_for_ever(void **state)
     play_init(&play, true, true);
     join(&play, 0);
     answer_all(&play, 0);
-    sb_client_stop(play.client, play.now, 130, &play.out);
+    sb_client_stop(play.client, play.now, 130, NULL, &play.out);
     assert_int_equal(count_of(&play, SB__HEAD__BODY_STOP), 1);
     tick(&play, RETRY_MS);
     assert_int_equal(count_of(&play, SB__HEAD__BODY_STOP), 2);

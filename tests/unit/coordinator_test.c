@@ -495,8 +495,8 @@ static void a_step_without_progress_names_the_missing_nodes(void **state)
     assert_int_equal(p.c.state, SB_COORDINATOR_TRAINING);
     tick(&p, 2 * SECOND);
     assert_int_equal(p.c.finish_code, SB_ERR_PEER);
-    assert_non_null(strstr(p.c.finish_sentence, "missing: nodes of worker w1: 3"));
-    assert_null(strstr(p.c.finish_sentence, "worker w0"));
+    assert_non_null(strstr(p.c.finish_sentence, "missing: nodes of w1: 3"));
+    assert_null(strstr(p.c.finish_sentence, "of w0"));
     play_release(&p);
 }
 
@@ -688,6 +688,30 @@ static void a_worker_that_cannot_begin_ends_the_run_for_all(void **state)
     play_release(&p);
 }
 
+static void a_worker_that_cannot_join_ends_the_wait(void **state)
+{
+    (void)state;
+    struct play p;
+    play_init(&p);
+    trouble(&p, 0, SB_ERR_TERMINATE);
+    assert_int_equal(p.c.state, SB_COORDINATOR_JOINING);
+    trouble(&p, 0, SB_ERR_NO_INPUT);
+    assert_int_equal(p.c.finish_code, SB_ERR_NO_INPUT);
+    play_release(&p);
+}
+
+static void a_stop_does_not_wait_for_the_running_step(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    sb_coordinator_stop(&p.c, SB_ERR_TERMINATE);
+    tick(&p, MS);
+    assert_true(p.c.state >= SB_COORDINATOR_SAVING);
+    assert_int_equal(p.c.finish_code, SB_ERR_TERMINATE);
+    play_release(&p);
+}
+
 static void trouble_of_one_worker_in_a_step_is_not_that_of_all(void **state)
 {
     (void)state;
@@ -721,6 +745,8 @@ int main(void)
         cmocka_unit_test(messages_of_another_term_or_step_move_nothing),
         cmocka_unit_test(a_stop_before_the_first_step_needs_no_checkpoint),
         cmocka_unit_test(a_worker_that_cannot_begin_ends_the_run_for_all),
+        cmocka_unit_test(a_worker_that_cannot_join_ends_the_wait),
+        cmocka_unit_test(a_stop_does_not_wait_for_the_running_step),
         cmocka_unit_test(trouble_of_one_worker_in_a_step_is_not_that_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
