@@ -76,6 +76,9 @@ int sb_job_environment(struct sb_job *job, struct sb_err *err);
 
 /* Combinations: what is required is there, what excludes each other is not.  After all sources. */
 int sb_job_check(const struct sb_job *job, struct sb_err *err);
+/* For what only the model or the data can tell of a setting: puts in front of the sentence in err
+ * where its value comes from, like "job.yaml:7:17".  Returns -1. */
+int sb_job_place(const struct sb_job *job, const char *key, struct sb_err *err);
 /* The model, tokenizer and data that the job names are there (for who reads them: not for servers).
  */
 int sb_job_check_inputs(const struct sb_job *job, struct sb_err *err);

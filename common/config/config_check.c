@@ -18,15 +18,20 @@ static int trouble(const struct sb_job *job, const char *key, enum sb_err_code c
 static int trouble(const struct sb_job *job, const char *key, enum sb_err_code code,
                    struct sb_err *err, const char *format, ...)
 {
-    const struct sb_row *row = sb_row_find(key);
-    sb_assert(row);
-    const struct sb_origin *origin = &job->origins[row - sb_rows];
     char sentence[768];
     va_list args;
     va_start(args, format);
     vsnprintf(sentence, sizeof(sentence), format, args);
     va_end(args);
     sb_err_set(err, code, "%s", sentence);
+    return sb_job_place(job, key, err);
+}
+
+int sb_job_place(const struct sb_job *job, const char *key, struct sb_err *err)
+{
+    const struct sb_row *row = sb_row_find(key);
+    sb_assert(row);
+    const struct sb_origin *origin = &job->origins[row - sb_rows];
     switch (origin->source) {
     case SB_BY_FILE:
         return sb_err_context(err, "%s:%u:%u", job->job_path, origin->line, origin->column);
@@ -110,6 +115,52 @@ static int check_model(const struct sb_job *job, struct sb_err *err)
     return 0;
 }
 
+/* Standard input can be read once, by one process. */
+static int check_standard_input(const struct sb_job *job, struct sb_err *err)
+{
+    const struct {
+        const char *key;
+        const struct sb_list *files;
+    } all[] = {{"train_file", &job->train_file},
+               {"validation_file", &job->validation_file},
+               {"test_file", &job->test_file}};
+    size_t uses = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        for (size_t j = 0; j < all[i].files->count; j++) {
+            if (strcmp(all[i].files->items[j], "-") != 0)
+                continue;
+            if (job->workers > 1)
+                return trouble(job, all[i].key, SB_ERR_CONFIG, err,
+                               "%s is '-', but %" PRIu32
+                               " workers cannot all read standard input; write it to a file first",
+                               all[i].key, job->workers);
+            if (uses++)
+                return trouble(job, all[i].key, SB_ERR_CONFIG, err,
+                               "%s is '-', but standard input can be read only once", all[i].key);
+        }
+    }
+    return 0;
+}
+
+/* One column cannot be two things. */
+static int check_columns(const struct sb_job *job, struct sb_err *err)
+{
+    const struct {
+        const char *key, *column;
+    } all[] = {{"text_column", job->text_column},
+               {"text_pair_column", job->text_pair_column},
+               {"label_column", job->label_column}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (all[i].column && *all[i].column && all[j].column &&
+                !strcmp(all[i].column, all[j].column))
+                return trouble(job, all[i].key, SB_ERR_CONFIG, err, "%s and %s are both '%s'",
+                               all[j].key, all[i].key, all[i].column);
+        }
+    }
+    return 0;
+}
+
 static int check_data(const struct sb_job *job, struct sb_err *err)
 {
     if (!job->train_file.count)
@@ -124,7 +175,9 @@ static int check_data(const struct sb_job *job, struct sb_err *err)
         return trouble(job, "max_seq_length", SB_ERR_CONFIG, err,
                        "max_seq_length is %" PRIu32 "; [CLS], one token and [SEP] need 3",
                        job->max_seq_length);
-    return 0;
+    if (check_columns(job, err) < 0)
+        return -1;
+    return check_standard_input(job, err);
 }
 
 static int check_steps(const struct sb_job *job, struct sb_err *err)

@@ -32,3 +32,17 @@ small_job broken classify "$work/broken"
 printf 'pos\tbro\xffken\n' >>"$work/data/train.tsv"
 ends "broken data ends a run of ranks at once" 65 20 "train.tsv:401:8" \
     mpirun -np 2 "$build/shardbert-ps" "$work/broken.yaml" : -np 2 "$build/shardbert-worker" "$work/broken.yaml"
+
+# --- settings that only the model can judge are refused where they stand --------------------------
+small_data
+# refuses NAME WORDS LINE: one more line in the job file, in line 15.
+refuses() {
+    small_job judged classify "$work/judged" "$3"
+    exits "$1" 78 "judged.yaml:15:$2" "$build/shardbert" train "$work/judged.yaml" --quiet
+}
+refuses "freezing everything leaves nothing to train" "1: freeze leaves no tensor to train" "freeze: '*'"
+refuses "more frozen layers than there are" "1: freeze rule 'layers:9'" "freeze: layers:9"
+small_job long classify "$work/long"
+sed -i 's/^max_seq_length: .*/max_seq_length: 4000/' "$work/long.yaml"
+exits "a length above the positions" 78 "long.yaml:8:1: max_seq_length is 4000, but the model has only" \
+    "$build/shardbert" train "$work/long.yaml" --quiet

@@ -331,6 +331,13 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
                 "2:1: whole_word_mask belongs to task mlm");
     check_fails(SMALL "label_all_tokens: true\n",
                 "5:1: label_all_tokens belongs to task ner; this task is mlm");
+    check_fails(SMALL "servers: 1\nworkers: 2\nvalidation_file: '-'\n",
+                "7:1: validation_file is '-', but 2 workers");
+    check_fails(SMALL "validation_file: '-'\ntest_file: ['-']\n",
+                "6:1: test_file is '-', but standard input can be read only once");
+    check_fails("task: classify\nmodel_name_or_path: m\ntrain_file: t\noutput_dir: o\n"
+                "text_column: 1\nlabel_column: 1\n",
+                "6:1: text_column and label_column are both '1'");
     check_fails("task: classify\nlabels: [a, b, a]\n", "2:1: labels has 'a' twice");
     check_fails("task: classify\nlabels: [a]\n", "2:1: labels has one name");
 }

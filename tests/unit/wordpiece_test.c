@@ -352,6 +352,9 @@ static void case_follows_the_config_and_then_the_pieces(void **state)
         assert_int_equal(sb_wordpiece_open_folder(&t, folder, &err), 0);
         assert_encodes(t, "AB", 2, cases[i].expected);
         sb_wordpiece_free(&t);
+        assert_int_equal(sb_wordpiece_open_file(&t, sb_test_path(folder, "vocab.txt"), &err), 0);
+        assert_encodes(t, "AB", 2, cases[i].expected);
+        sb_wordpiece_free(&t);
     }
 }
 

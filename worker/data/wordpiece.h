@@ -40,6 +40,8 @@ int sb_wordpiece_open_vocab(struct sb_wordpiece **tokenizer, const char *path,
  */
 int sb_wordpiece_open_folder(struct sb_wordpiece **tokenizer, const char *folder,
                              struct sb_err *err);
+/* From a tokenizer.json, or a vocab.txt that is read as in a folder. */
+int sb_wordpiece_open_file(struct sb_wordpiece **tokenizer, const char *path, struct sb_err *err);
 void sb_wordpiece_free(struct sb_wordpiece **tokenizer);
 /* Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json. */
 int sb_wordpiece_write(const struct sb_wordpiece *tokenizer, const char *folder, size_t max_length,

@@ -272,6 +272,18 @@ int sb_wordpiece_open_folder(struct sb_wordpiece **tokenizer, const char *folder
                       folder);
 }
 
+int sb_wordpiece_open_file(struct sb_wordpiece **tokenizer, const char *path, struct sb_err *err)
+{
+    char folder[SB_PATH_BYTES], config_path[SB_PATH_BYTES];
+    size_t bytes = strlen(path);
+    *tokenizer = NULL;
+    if (bytes > 5 && !strcmp(path + bytes - 5, ".json"))
+        return open_json(tokenizer, path, err);
+    sb_path_folder(folder, path);
+    sb_path_join(config_path, folder, "tokenizer_config.json");
+    return open_vocab_folder(tokenizer, path, config_path, err);
+}
+
 /* ---- writing ---- */
 
 static json_t *text_json(const struct sb_wordpiece *t, int32_t id)

@@ -22,11 +22,8 @@ static int open_tokenizer(struct sb_task *task, struct sb_err *err)
     if (!given(path))
         return sb_err_set(err, SB_ERR_CONFIG,
                           "a fresh model needs tokenizer_name: a folder, or a vocab.txt");
-    if (!sb_file_exists(path))
-        return sb_wordpiece_open_folder(&task->tokenizer, path, err);
-    struct sb_wordpiece_options options = {
-        .lowercase = true, .strip_accents = -1, .split_chinese_chars = true, .clean_text = true};
-    return sb_wordpiece_open_vocab(&task->tokenizer, path, &options, err);
+    return sb_file_exists(path) ? sb_wordpiece_open_file(&task->tokenizer, path, err)
+                                : sb_wordpiece_open_folder(&task->tokenizer, path, err);
 }
 
 static int read_config(struct sb_task *task, struct sb_err *err)
@@ -43,10 +40,14 @@ static int read_config(struct sb_task *task, struct sb_err *err)
     size_t pieces = sb_wordpiece_count(task->tokenizer);
     if (fresh)
         config->vocab_size = pieces;
-    else if (pieces > config->vocab_size)
-        return sb_err_set(err, SB_ERR_CONFIG,
-                          "the tokenizer has %zu pieces, but the model's vocab_size is %zu", pieces,
-                          config->vocab_size);
+    else if (pieces > config->vocab_size) {
+        /* Whose fault it is: of the model's own tokenizer, or of one that the job chose. */
+        bool chosen = given(job->tokenizer_name);
+        sb_err_set(err, chosen ? SB_ERR_CONFIG : SB_ERR_DATA,
+                   "the tokenizer has %zu pieces, but the model's vocab_size is %zu", pieces,
+                   config->vocab_size);
+        return sb_job_place(job, chosen ? "tokenizer_name" : "model_name_or_path", err);
+    }
     if (job->hidden_dropout_prob >= 0)
         config->hidden_dropout = job->hidden_dropout_prob;
     if (job->attention_probs_dropout_prob >= 0)
@@ -54,10 +55,12 @@ static int read_config(struct sb_task *task, struct sb_err *err)
     if (job->classifier_dropout >= 0)
         config->classifier_dropout = job->classifier_dropout;
     task->max_seq_length = job->max_seq_length ? job->max_seq_length : config->max_positions;
-    if (task->max_seq_length > config->max_positions)
-        return sb_err_set(err, SB_ERR_CONFIG,
-                          "max_seq_length is %zu, but the model has only %zu positions",
-                          task->max_seq_length, config->max_positions);
+    if (task->max_seq_length > config->max_positions) {
+        sb_err_set(err, SB_ERR_CONFIG,
+                   "max_seq_length is %zu, but the model has only %zu positions",
+                   task->max_seq_length, config->max_positions);
+        return sb_job_place(job, "max_seq_length", err);
+    }
     return 0;
 }
 
@@ -224,8 +227,12 @@ static int init_params(struct sb_task *task, struct sb_err *err)
         bert->params.tensors[bert->params.word].row_sparse = false;
     for (size_t i = 0; i < freeze->count; i++)
         if (sb_params_freeze(&bert->params, &bert->config, freeze->items[i], err) < 0)
-            return -1;
-    return 0;
+            return sb_job_place(task->job, "freeze", err);
+    for (size_t i = 0; i < bert->params.count; i++)
+        if (bert->params.tensors[i].trainable)
+            return 0;
+    sb_err_set(err, SB_ERR_CONFIG, "freeze leaves no tensor to train");
+    return sb_job_place(task->job, "freeze", err);
 }
 
 int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool *pool,
