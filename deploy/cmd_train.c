@@ -34,7 +34,9 @@ int sb_cmd_train(int argc, char **argv)
     int code;
     if (sb_role_begin(&role, "train", argc, argv, &err) < 0)
         return sb_role_exit((int)err.code, &err);
-    int finished = sb_role_check_output(&role, true, &err);
+    int finished = role.args.fresh ? sb_role_rehearse(&role, &err) : 0;
+    if (finished == 0)
+        finished = sb_role_check_output(&role, true, &err);
     if (finished < 0)
         code = (int)err.code;
     else if (finished)

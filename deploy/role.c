@@ -63,6 +63,28 @@ static int forget(const char *folder, struct sb_err *err)
     return rc;
 }
 
+static bool reads_standard_input(const struct sb_job *job)
+{
+    const struct sb_list *all[] = {&job->train_file, &job->validation_file, &job->test_file};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        for (size_t j = 0; j < all[i]->count; j++)
+            if (!strcmp(all[i]->items[j], "-"))
+                return true;
+    return false;
+}
+
+int sb_role_rehearse(struct sb_role *role, struct sb_err *err)
+{
+    struct sb_task *task = NULL;
+    if (reads_standard_input(&role->args.job))
+        return 0; /* it could not be read again */
+    if (sb_task_open(&task, &role->args.job, role->pool, sb_report_prepare, &role->report, err) < 0)
+        return -1;
+    int rc = sb_task_load_weights(task, err);
+    sb_task_free(&task);
+    return rc;
+}
+
 int sb_role_check_output(struct sb_role *role, bool owner, struct sb_err *err)
 {
     const char *folder = role->args.job.output_dir;

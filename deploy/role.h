@@ -26,6 +26,11 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
 void sb_role_end(struct sb_role *role);
 
 /*
+ * Reads model and data as a run does at its start, so that a job that cannot begin is found out
+ * before something is thrown away for it.  The prepared data stay in the cache.
+ */
+int sb_role_rehearse(struct sb_role *role, struct sb_err *err);
+/*
  * 1: output_dir holds this run finished (said on the log); 0: go on; -1: it holds another one, or
  * trouble. owner: the one process that carries out --fresh.
  */

@@ -46,3 +46,12 @@ small_job long classify "$work/long"
 sed -i 's/^max_seq_length: .*/max_seq_length: 4000/' "$work/long.yaml"
 exits "a length above the positions" 78 "long.yaml:8:1: max_seq_length is 4000, but the model has only" \
     "$build/shardbert" train "$work/long.yaml" --quiet
+
+# --- --fresh throws nothing away for a job that cannot begin --------------------------------------
+small_job kept classify "$work/kept"
+sed -i 's/^max_steps: .*/max_steps: 2/' "$work/kept.yaml"
+run kept "$build/shardbert" train "$work/kept.yaml" --quiet
+printf 'neg\tbro\xffken\n' >>"$work/data/validation.tsv"
+exits "--fresh with broken data is refused" 65 "validation.tsv:81" \
+    "$build/shardbert" train "$work/kept.yaml" --quiet --fresh
+check "and has thrown nothing away" test -e "$work/kept/shardbert.json" -a -e "$work/kept/checkpoint-2/MANIFEST.json"
