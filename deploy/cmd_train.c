@@ -34,7 +34,10 @@ int sb_cmd_train(int argc, char **argv)
     int code;
     if (sb_role_begin(&role, "train", argc, argv, &err) < 0)
         return sb_role_exit((int)err.code, &err);
-    int finished = role.args.fresh ? sb_role_rehearse(&role, &err) : 0;
+    /* Of a run of processes, they serve the metrics, and we do not. */
+    int finished = role.args.job.servers ? 0 : sb_report_serve(&role.report, 0, true, &err);
+    if (finished == 0 && role.args.fresh)
+        finished = sb_role_rehearse(&role, &err);
     if (finished == 0)
         finished = sb_role_check_output(&role, true, &err);
     if (finished < 0)

@@ -4,18 +4,29 @@
 #include "log.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-int sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
-                    uint32_t index, struct sb_err *err)
+void sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
+                     uint32_t index)
 {
-    char bound[SB_METRICS_ADDRESS_BYTES];
-    *report = (struct sb_report){.job = job};
+    *report = (struct sb_report){.job = job, .role = role};
     sb_log_open(&(struct sb_log_options){.format = job->log_format, .role = role, .index = index});
-    if (!strcmp(role, "plan"))
-        return 0;
-    report->metrics = sb_metrics_new(role, index);
-    if (sb_metrics_serve(report->metrics, job->metrics_address, bound, err) < 0)
+}
+
+int sb_report_serve(struct sb_report *report, uint32_t index, bool asked_port, struct sb_err *err)
+{
+    const char *address = report->job->metrics_address;
+    const char *colon = address ? strrchr(address, ':') : NULL;
+    char any_port[SB_METRICS_ADDRESS_BYTES], bound[SB_METRICS_ADDRESS_BYTES];
+    if (colon && !asked_port) {
+        snprintf(any_port, sizeof(any_port), "%.*s:0", (int)(colon - address), address);
+        address = any_port;
+    }
+    sb_log_open(&(struct sb_log_options){
+        .format = report->job->log_format, .role = report->role, .index = index});
+    report->metrics = sb_metrics_new(report->role, index);
+    if (sb_metrics_serve(report->metrics, address, bound, err) < 0)
         return -1;
     if (bound[0])
         sb_log_event("serving", sb_text("metrics", bound));
@@ -46,6 +57,7 @@ void sb_report_prepare(void *context, uint64_t done_bytes, uint64_t total_bytes,
 {
     struct sb_report *report = context;
     (void)samples;
+    sb_metrics_heartbeat(report->metrics);
     if (!report->phase_open || report->progress.total != total_bytes)
         begin_phase(report, "prepare", 0, total_bytes, 10);
     double seconds = (double)(sb_clock_ns() - report->progress.began_ns) * 1e-9;

@@ -14,7 +14,8 @@
 
 struct sb_report {
     const struct sb_job *job;
-    struct sb_metrics *metrics;
+    const char *role;
+    struct sb_metrics *metrics;  /* NULL: none are served */
     struct sb_progress progress; /* of the phase that is open */
     bool phase_open;
     bool said; /* why the run ends, by the coordinator of this process */
@@ -22,10 +23,15 @@ struct sb_report {
     double tokens, seconds, loss, targets; /* since the last line */
 };
 
-/* Sets the log up, serves the metrics and logs `metrics=HOST:PORT`.  role: "train", "server",
- * "worker"; "plan" serves none. */
-int sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
-                    uint32_t index, struct sb_err *err);
+/* Sets the log up.  role: "train", "server", "worker", "plan". */
+void sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
+                     uint32_t index);
+/*
+ * Serves the metrics and logs `metrics=HOST:PORT`, under the index that this process has among
+ * those of its role.  One port cannot serve several processes of a host: only one of them is given
+ * asked_port, the others take any free port.
+ */
+int sb_report_serve(struct sb_report *report, uint32_t index, bool asked_port, struct sb_err *err);
 void sb_report_end(struct sb_report *report);
 
 /* Callbacks; context is the struct sb_report. */

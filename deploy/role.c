@@ -30,7 +30,8 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
     }
     role->pool = sb_pool_new(role->args.job.threads);
     sb_fingerprint(role->fingerprint);
-    return sb_report_begin(&role->report, &role->args.job, name, role->args.index, err);
+    sb_report_begin(&role->report, &role->args.job, name, role->args.index);
+    return 0;
 }
 
 void sb_role_end(struct sb_role *role)

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
     if (sb_role_begin(&role, "worker", argc, argv, &err) < 0)
         return sb_role_exit((int)err.code, &err);
     if (sb_place_take(&place, &role.args, false, &err) == 0 &&
+        sb_report_serve(&role.report, place.index, !place.mpi, &err) == 0 &&
         (code = sb_role_skip(&role, false, &err)) < 0 && !err.text[0])
         code = sb_role_work(&role, &place, false, &err);
     if (code < 0)

@@ -32,6 +32,7 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         if (sb_net_send_all(net, &out, err) < 0)
             break;
         sb_metrics_heartbeat(metrics);
+        sb_metrics_ready(metrics, sb_server_ready(server));
         sb_metrics_add(metrics, SB_METRIC_NETWORK_SENT, (double)(net->sent_bytes - sent));
         sb_metrics_add(metrics, SB_METRIC_NETWORK_RECEIVED,
                        (double)(net->received_bytes - received));

@@ -521,6 +521,11 @@ void sb_server_stop(struct sb_server *server, int code)
      */
 }
 
+bool sb_server_ready(const struct sb_server *server)
+{
+    return server->shard && sb_shard_seeded(server->shard);
+}
+
 uint64_t sb_server_refused_count(const struct sb_server *server)
 {
     return server->refused_count;

@@ -76,6 +76,8 @@ void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox 
 /* Asks for a checkpoint and an end; the running step is given up; code is what all will exit with
  * (130, 143). */
 void sb_server_stop(struct sb_server *server, int code);
+/* It has its part of the weights. */
+bool sb_server_ready(const struct sb_server *server);
 /* Received messages that were damaged, or of another version or job. */
 uint64_t sb_server_refused_count(const struct sb_server *server);
 /* -1 while running, else the exit code; text says why when it is not 0. */

@@ -90,6 +90,7 @@ static int connect_once(struct worker *w, struct sb_err *err)
     if (!welcome || w->connected)
         return 0;
     w->connected = true;
+    sb_metrics_ready(w->options->metrics, true);
     return w->options->connect ? w->options->connect(w->net, welcome, err) : 0;
 }
 
@@ -100,6 +101,7 @@ static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
     uint64_t peer;
     struct sb_msg *msg = NULL;
     int got;
+    sb_metrics_heartbeat(w->options->metrics);
     while ((got = sb_net_recv(w->net, timeout_ms, &peer, &msg, err)) > 0) {
         sb_client_handle(w->client, sb_clock_ns(), peer, &msg, &w->out);
         if (connect_once(w, err) < 0 || flush(w, err) < 0)
