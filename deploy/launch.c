@@ -45,7 +45,7 @@ static int prepare(struct launch *launch, struct sb_err *err)
         return sb_err_set_errno(err, SB_ERR_BUG, "cannot find this program's own file");
     self[length] = 0;
     sb_path_folder(launch->programs, self);
-    snprintf(launch->folder, sizeof(launch->folder), "/tmp/shardbert-XXXXXX");
+    snprintf(launch->folder, sizeof(launch->folder), "/tmp/shardbert-sockets-XXXXXX");
     if (!mkdtemp(launch->folder))
         return sb_err_set_errno(err, SB_ERR_CREATE, "cannot make a folder for sockets in /tmp");
     snprintf(launch->address, sizeof(launch->address), "ipc://%s/server-0", launch->folder);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMAT_VERSION = 1 };
+enum { FORMAT_VERSION = 1, PIECE_BYTES = 1 << 20 };
 static const char MANIFEST[] = "MANIFEST.json";
 static const char PREFIX[] = "checkpoint-";
 
@@ -74,17 +74,33 @@ static void write_header(struct sb_st_writer *writer, const struct sb_ckpt_state
             }
 }
 
+/*
+ * Reads the file in pieces: mapped, the checkpoint of a big model would count as memory of this
+ * process, as much again as all that it holds.
+ */
 static int describe_file(struct sb_ckpt_file *file, const char *path, const char *name,
                          struct sb_err *err)
 {
-    struct sb_map map = SB_MAP_INIT;
-    if (sb_file_map(&map, path, err) < 0)
-        return -1;
-    *file = (struct sb_ckpt_file){.bytes = map.bytes};
+    FILE *stream = fopen(path, "rb");
+    if (!stream)
+        return sb_err_set_errno(err, errno == ENOENT ? SB_ERR_NO_INPUT : SB_ERR_IO,
+                                "cannot open '%s'", path);
+    struct sb_hasher hasher;
+    char *piece = sb_alloc(PIECE_BYTES);
+    size_t bytes;
+    *file = (struct sb_ckpt_file){.bytes = 0};
     snprintf(file->name, sizeof(file->name), "%s", name);
-    sb_hash_text128(map.data, map.bytes, file->hash);
-    sb_file_unmap(&map);
-    return 0;
+    sb_hasher_init(&hasher);
+    while ((bytes = fread(piece, 1, PIECE_BYTES, stream)) > 0) {
+        sb_hasher_add(&hasher, piece, bytes);
+        file->bytes += bytes;
+    }
+    sb_hasher_text128(&hasher, file->hash);
+    int rc = ferror(stream) ? sb_err_set_errno(err, SB_ERR_IO, "reading '%s'", path) : 0;
+    sb_hasher_release(&hasher);
+    free(piece);
+    fclose(stream);
+    return rc;
 }
 
 static int write_state(void *context, const char *folder, const struct sb_ckpt_state *state,
