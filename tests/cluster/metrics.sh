@@ -25,6 +25,7 @@ watch() {
     local name=$1 pid waits=0 role index address bad=
     shift
     rm -rf "$work/watched"
+    : >"$work/watched.log"
     setsid "$@" >"$work/watched.log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null && [ "$waits" -lt 1200 ] && ! grep -q 'event=step .*step=3 ' "$work/watched.log"; do
