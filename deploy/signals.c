@@ -22,4 +22,5 @@ void sb_signals_install(bool child)
     sigaction(SIGINT, &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+    sigaction(SIGXFSZ, &action, NULL); /* a file that grows too big is a write that fails */
 }
