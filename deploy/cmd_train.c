@@ -48,6 +48,8 @@ int sb_cmd_train(int argc, char **argv)
         code = sb_launch(&role.args, &err);
     else
         code = train_embedded(&role, &err);
+    if (role.report.said)
+        err.text[0] = 0;
     sb_role_end(&role);
     return sb_role_exit(code, &err);
 }

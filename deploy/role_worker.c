@@ -1,6 +1,16 @@
 /* shardbert-worker: computes the nodes that it is dealt. */
 #include "role.h"
 
+/* Of a run's child processes the coordinator says why it ends, for it is told; unless it is gone.
+ */
+static int work(struct sb_role *role, struct sb_place *place, struct sb_err *err)
+{
+    int code = sb_role_work(role, place, false, err);
+    if (role->args.child && code != SB_ERR_PEER)
+        err->text[0] = 0;
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct sb_err err = SB_ERR_INIT;
@@ -12,7 +22,7 @@ int main(int argc, char **argv)
     if (sb_place_take(&place, &role.args, false, &err) == 0 &&
         sb_report_serve(&role.report, place.index, !place.mpi, &err) == 0 &&
         (code = sb_role_skip(&role, false, &err)) < 0 && !err.text[0])
-        code = sb_role_work(&role, &place, false, &err);
+        code = work(&role, &place, &err);
     if (code < 0)
         code = (int)err.code;
     sb_role_exit(code, &err); /* before we leave: mpirun ends a group at the first one that fails */

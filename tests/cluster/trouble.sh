@@ -23,6 +23,7 @@ small_job cut classify "$work/cut"
 sed -i "s#^config_name: .*#model_name_or_path: $model#; /^tokenizer_name/d" "$work/cut.yaml"
 ends "a cut model ends a run of processes at once" 65 8 "is cut short" \
     "$build/shardbert" train "$work/cut.yaml" --servers 2 --workers 2 --quiet
+is "and says so once" "$(wc -l <"$work/stderr")" 1
 ends "a cut model ends a run of ranks at once" 65 20 "is cut short" \
     mpirun -np 2 "$build/shardbert-ps" "$work/cut.yaml" : -np 2 "$build/shardbert-worker" "$work/cut.yaml"
 is "and leaves no model" "$(find "$work/cut" -name '*.safetensors' | wc -l)" 0
@@ -32,6 +33,10 @@ small_job broken classify "$work/broken"
 printf 'pos\tbro\xffken\n' >>"$work/data/train.tsv"
 ends "broken data ends a run of ranks at once" 65 20 "train.tsv:401:8" \
     mpirun -np 2 "$build/shardbert-ps" "$work/broken.yaml" : -np 2 "$build/shardbert-worker" "$work/broken.yaml"
+
+ends "broken data ends a run of processes at once" 65 8 "train.tsv:401:8" \
+    "$build/shardbert" train "$work/broken.yaml" --servers 2 --workers 2 --quiet
+is "and is named once" "$(wc -l <"$work/stderr")" 1
 
 # --- settings that only the model can judge are refused where they stand --------------------------
 small_data
@@ -46,6 +51,18 @@ small_job long classify "$work/long"
 sed -i 's/^max_seq_length: .*/max_seq_length: 4000/' "$work/long.yaml"
 exits "a length above the positions" 78 "long.yaml:8:1: max_seq_length is 4000, but the model has only" \
     "$build/shardbert" train "$work/long.yaml" --quiet
+
+# --- a checkpoint of other settings is refused, once ----------------------------------------------
+small_job begun classify "$work/begun" "save_steps: 1"
+sed -i 's/^max_steps: .*/max_steps: 3/' "$work/begun.yaml"
+run begun "$build/shardbert" train "$work/begun.yaml" --quiet
+rm -f "$work/begun/shardbert.json"
+exits "a checkpoint of other settings" 78 "learning_rate is 0.5 here" \
+    "$build/shardbert" train "$work/begun.yaml" --quiet --set learning_rate=0.5
+is "is refused in one line" "$(wc -l <"$work/stderr")" 1
+exits "also by processes" 78 "learning_rate is 0.5 here" \
+    "$build/shardbert" train "$work/begun.yaml" --quiet --set learning_rate=0.5 --servers 2 --workers 2
+is "in one line" "$(wc -l <"$work/stderr")" 1
 
 # --- --fresh throws nothing away for a job that cannot begin --------------------------------------
 small_job kept classify "$work/kept"
