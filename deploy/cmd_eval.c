@@ -5,6 +5,7 @@
 #include "evaluate.h"
 #include "file.h"
 #include "model_files.h"
+#include "results.h"
 #include "scores.h"
 #include "task.h"
 
@@ -367,8 +368,32 @@ static void print_table(json_t *scores)
         print_confusion(labels, json_object_get(scores, "confusion_matrix"));
 }
 
+/*
+ * Blocks of another length have other masks: a person who compares the numbers with those of the
+ * training should know.  Not taken over in silence, for then two models would not be compared.
+ */
+static void say_training_length(const struct eval *eval)
+{
+    static const char key[] = "\nmax_seq_length=";
+    struct sb_bytes settings = SB_BYTES_INIT;
+    struct sb_err ignored = SB_ERR_INIT;
+    unsigned long length = 0;
+    if (!eval->max_length && sb_results_finished(eval->model, &settings, &ignored) > 0) {
+        const char *at = strstr(settings.data, key);
+        length = at ? strtoul(at + sizeof(key) - 1, NULL, 10) : 0;
+    }
+    if (length && length < eval->infer.bert.config.max_positions)
+        fprintf(stderr,
+                "shardbert: '%s' was trained with max_seq_length %lu; --max-seq-length %lu scores "
+                "it as its training did\n",
+                eval->model, length, length);
+    sb_bytes_release(&settings);
+}
+
 static int print_scores(const struct eval *eval, struct sb_err *err)
 {
+    if (eval->task == TASK_MLM && !eval->line_by_line)
+        say_training_length(eval);
     json_t *scores = eval->task == TASK_MLM   ? describe_mlm(eval)
                      : eval->task == TASK_NER ? describe_ner(eval)
                                               : describe_classify(eval);

@@ -13,7 +13,7 @@ struct command {
 };
 
 static const struct command COMMANDS[] = {
-    {"train", sb_cmd_train, "Train as a job file says: mlm or classify."},
+    {"train", sb_cmd_train, "Train as a job file says: mlm, classify or ner."},
     {"plan", sb_cmd_plan, "Memory, traffic and steps of a job, before it is started."},
     {"eval", sb_cmd_eval, "Score a model folder on a file: loss, perplexity, accuracy, F1."},
     {"predict", sb_cmd_predict, "Classify lines of text."},

@@ -59,6 +59,17 @@ static void add_set(struct parsing *parsing, const char *key, const char *value)
     parsing->sets[parsing->set_count++] = text.data;
 }
 
+static error_t add_count(struct parsing *parsing, const char *key, const char *value)
+{
+    if (!*value || value[strspn(value, "0123456789")]) {
+        sb_err_set(parsing->err, SB_ERR_USAGE, "--%s is '%s', expected a number from 0", key,
+                   value);
+        return EINVAL;
+    }
+    add_set(parsing, key, value);
+    return 0;
+}
+
 static error_t on_option(int key, char *value, struct argp_state *state)
 {
     struct parsing *parsing = state->input;
@@ -69,11 +80,9 @@ static error_t on_option(int key, char *value, struct argp_state *state)
         add_set(parsing, NULL, value);
         return 0;
     case KEY_SERVERS:
-        add_set(parsing, "servers", value);
-        return 0;
+        return add_count(parsing, "servers", value);
     case KEY_WORKERS:
-        add_set(parsing, "workers", value);
-        return 0;
+        return add_count(parsing, "workers", value);
     case KEY_ADDRESS:
         add_set(parsing, "address", value);
         return 0;
@@ -119,13 +128,21 @@ static error_t on_option(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp ARGP = {
-    .options = OPTIONS,
-    .parser = on_option,
-    .args_doc = "JOB.yaml",
-    .doc = "Train as a job file says.\vEvery key of the job file is explained in "
-           "common/config/REFERENCE.md.",
-};
+/* What the program or command of this name does. */
+static const char *doc_of(const char *name)
+{
+    static const char *const docs[][2] = {
+        {"shardbert plan",
+         "Say what a job needs and does before it is started: memory, traffic, steps."},
+        {"shardbert-ps", "A parameter server of a job."},
+        {"shardbert-worker", "A worker of a job."},
+    };
+    const char *slash = strrchr(name, '/');
+    for (size_t i = 0; i < sizeof(docs) / sizeof(*docs); i++)
+        if (!strcmp(slash ? slash + 1 : name, docs[i][0]))
+            return docs[i][1];
+    return "Train as a job file says.";
+}
 
 int sb_run_args_parse(struct sb_run_args *args, int argc, char **argv, struct sb_err *err)
 {
@@ -134,7 +151,13 @@ int sb_run_args_parse(struct sb_run_args *args, int argc, char **argv, struct sb
     sb_job_init(&args->job);
     int rc = -1;
     argp_err_exit_status = SB_ERR_USAGE;
-    if (argp_parse(&ARGP, argc, argv, 0, NULL, &parsing) != 0) {
+    char doc[256];
+    snprintf(doc, sizeof(doc),
+             "%s\vEvery key of the job file is explained in common/config/REFERENCE.md.",
+             doc_of(argv[0]));
+    const struct argp argp = {
+        .options = OPTIONS, .parser = on_option, .args_doc = "JOB.yaml", .doc = doc};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &parsing) != 0) {
         if (!err->text[0])
             sb_err_set(err, SB_ERR_USAGE, "the command line is not understood");
         goto done;

@@ -120,6 +120,14 @@ is "line by line, each line is a sample" "$("${eval_mlm[@]}" --line-by-line 2>/d
 is "eval leaves nothing behind" \
     "$(mkdir "$work/tmp" && TMPDIR=$work/tmp "${eval_mlm[@]}" >/dev/null 2>&1; find "$work/tmp" | wc -l)" 1
 
+cp -r $model "$work/short"
+printf '{"format": "shardbert-run-1", "finished": true, "settings": "task=mlm\\nmax_seq_length=12\\n"}' >"$work/short/shardbert.json"
+exits "eval names the length that a model was trained with" 0 "--max-seq-length 12" \
+    "$shardbert" eval --model "$work/short" --task mlm --data "$work/corpus.txt"
+exits "and is silent when it is given" 0 "perplexity" \
+    "$shardbert" eval --model "$work/short" --task mlm --data "$work/corpus.txt" --max-seq-length 12
+is "with nothing else to say" "$(grep -c trained "$work/stderr")" 0
+
 # --- inspect, help -------------------------------------------------------------------------------
 "$shardbert" inspect $model >"$out" 2>&1
 is "inspect names the tensors" "$(grep -c 'classifier.weight' "$out")" 1
@@ -149,6 +157,8 @@ exits "--help lists the commands" 0 "fill-mask" "$shardbert" --help
 
 # --- what goes wrong -----------------------------------------------------------------------------
 exits "no command is wrong use" 64 "Usage" "$shardbert"
+exits "a number of servers that is none is wrong use" 64 "--servers is 'x'" "$shardbert" train job.yaml --servers x
+exits "plan --help explains plan" 0 "before it is started" "$shardbert" plan --help
 exits "an unknown command names the nearest" 64 "did you mean 'predict'" "$shardbert" predct
 exits "an unknown option is wrong use" 64 "--bogus" "$shardbert" predict --model $model --bogus
 exits "a missing --model is wrong use" 64 "--model" "$shardbert" predict $texts
