@@ -149,6 +149,8 @@ if run inspected "$shardbert" train "$work/train.yaml" --quiet; then
 else
     not_ok "inspect knows a checkpoint"
 fi
+exits "the model's labels in another order would exchange its classes" 78 "in another order" \
+    "$shardbert" train "$work/train.yaml" --quiet --fresh --set "labels=[food, sport, weather]"
 for command in eval predict fill-mask embed tokenize vocab inspect train; do
     exits "$command --help explains itself" 0 "Usage: shardbert $command" "$shardbert" $command --help
 done

@@ -128,12 +128,45 @@ static int check_label_bytes(const struct sb_bert_config *config, struct sb_err 
                       config->label_count, bytes, LABEL_BYTES_MAX);
 }
 
+static bool has_label(const struct sb_bert_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->label_count; i++)
+        if (!strcmp(config->labels[i], name))
+            return true;
+    return false;
+}
+
+/* Other names may rename the model's classes; its own in another order would exchange them. */
+static int check_label_order(const struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_list *labels = &task->job->labels;
+    const struct sb_bert_config *config = &task->bert.config;
+    bool moved = false;
+    if (!given(task->job->model_name_or_path) || !labels_are_named(config) ||
+        labels->count != config->label_count)
+        return 0;
+    for (size_t i = 0; i < labels->count; i++) {
+        if (!has_label(config, labels->items[i]))
+            return 0;
+        moved = moved || strcmp(labels->items[i], config->labels[i]) != 0;
+    }
+    if (!moved)
+        return 0;
+    sb_err_set(err, SB_ERR_CONFIG,
+               "labels has the model's own names in another order; the model's first is '%s' "
+               "(leave labels out to take the model's)",
+               config->labels[0]);
+    return sb_job_place(task->job, "labels", err);
+}
+
 /* The training file first: without a list, and without a model that has one, it names the classes.
  */
 static int open_train_data(struct sb_task *task, struct data_request *request, struct sb_err *err)
 {
     const struct sb_job *job = task->job;
     struct sb_bert_config *config = &task->bert.config;
+    if (!task->mlm && check_label_order(task, err) < 0)
+        return -1;
     if (!task->mlm && job->labels.count)
         sb_bert_config_set_labels(config, job->labels.items, job->labels.count);
     else if (!task->mlm && !labels_are_named(config))
