@@ -154,15 +154,42 @@ static void tell_coordinator(const struct sb_role *role, struct sb_place *place,
     sb_msg_free(&msg);
 }
 
+enum { SAY_PREPARING_NS = 1000000000 / 4 };
+
+/* While the data is prepared nothing is received; who waits for us should not give up. */
+struct preparing {
+    struct sb_role *role;
+    struct sb_place *place;
+    uint64_t said_ns;
+};
+
+static void say_preparing(struct preparing *preparing)
+{
+    struct sb_msg *msg = sb_client_preparing_msg(preparing->role->canonical.data);
+    preparing->said_ns = sb_clock_ns();
+    sb_net_send(preparing->place->net, SB_PEER_COORDINATOR, &msg, NULL);
+    sb_msg_free(&msg);
+}
+
+static void prepare_progress(void *context, uint64_t done_bytes, uint64_t total_bytes,
+                             uint64_t samples)
+{
+    struct preparing *preparing = context;
+    if (sb_clock_ns() - preparing->said_ns > SAY_PREPARING_NS)
+        say_preparing(preparing);
+    sb_report_prepare(&preparing->role->report, done_bytes, total_bytes, samples);
+}
+
 int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err)
 {
     struct sb_task *task = NULL;
-    if (sb_task_open(&task, &role->args.job, role->pool, sb_report_prepare, &role->report, err) <
-        0) {
+    struct preparing preparing = {.role = role, .place = place, .said_ns = sb_clock_ns()};
+    if (sb_task_open(&task, &role->args.job, role->pool, prepare_progress, &preparing, err) < 0) {
         if (!embedded)
             tell_coordinator(role, place, err);
         return err->code;
     }
+    say_preparing(&preparing); /* the last time: from here on we can say HELLO */
     if (place->index == 0)
         sb_report_task(&role->report, task);
     struct sb_worker_options options = {.job = &role->args.job,

@@ -21,6 +21,7 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
         .now_ns = now_ns,
         .born_ns = now_ns,
         .said_ns = now_ns,
+        .prepared_ns = now_ns,
     };
     sb_members_init(&c->members, options->canonical, options->fingerprint, options->name,
                     options->server_count, options->worker_count);
@@ -174,7 +175,9 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
             sb_coordinator_take_hello(c, peer, head->hello, out);
         return true;
     case SB__HEAD__BODY_READY:
-        if (of_this_term)
+        if (peer & SB_PEER_WORKER_BIT) /* not yet welcome: it knows no term */
+            c->prepared_ns = now_ns;
+        else if (of_this_term)
             sb_coordinator_take_ready(c, peer, head->ready, out);
         return true;
     case SB__HEAD__BODY_DONE:

@@ -240,10 +240,13 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
     }
 }
 
-/* Names who is missing every few seconds, and gives up after join_timeout_s. */
+/*
+ * Names who is missing every few seconds, and gives up after join_timeout_s.  Data may take hours to
+ * prepare: while one worker is seen to do so the others, who wait for its cache, are waited for.
+ */
 void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    bool over = sb_coordinator_seconds(c, c->born_ns) > c->job->join_timeout_s;
+    bool over = sb_coordinator_seconds(c, c->prepared_ns) > c->job->join_timeout_s;
     if (!over && sb_coordinator_seconds(c, c->said_ns) < WAITING_EVERY_S)
         return;
     struct sb_bytes text = SB_BYTES_INIT;

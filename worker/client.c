@@ -469,6 +469,16 @@ struct sb_msg *sb_client_stop_msg(const char *canonical, const char *name, const
     return sb_msg_new(&head, NULL, NULL, true);
 }
 
+struct sb_msg *sb_client_preparing_msg(const char *canonical)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Ready ready = SB__READY__INIT;
+    head.job = sb_msg_job(canonical);
+    head.body_case = SB__HEAD__BODY_READY;
+    head.ready = &ready;
+    return sb_msg_new(&head, NULL, NULL, true);
+}
+
 void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, const char *sentence,
                     struct sb_outbox *out)
 {

@@ -99,6 +99,8 @@ void sb_client_bye(struct sb_client *client, uint64_t now_ns, struct sb_outbox *
 void sb_client_stop(struct sb_client *client, uint64_t now_ns, int code, const char *sentence, struct sb_outbox *out);
 /* The same of a process that has not come as far as having a client. */
 struct sb_msg *sb_client_stop_msg(const char *canonical, const char *name, const struct sb_err *why);
+/* READY, but not yet: the data is being prepared, and the coordinator is asked to wait. */
+struct sb_msg *sb_client_preparing_msg(const char *canonical);
 
 /* Counters for the metrics. */
 struct sb_client_counters {

@@ -700,6 +700,26 @@ static void a_worker_that_cannot_join_ends_the_wait(void **state)
     play_release(&p);
 }
 
+static void a_worker_that_prepares_its_data_is_waited_for(void **state)
+{
+    (void)state;
+    struct play p;
+    play_init(&p);
+    for (int i = 0; i < 5; i++) {
+        Sb__Head head = SB__HEAD__INIT;
+        Sb__Ready preparing = SB__READY__INIT;
+        head.body_case = SB__HEAD__BODY_READY;
+        head.ready = &preparing;
+        tick(&p, 11 * SECOND); /* join_timeout_s is 12 */
+        say(&p, worker(0), &head, NULL);
+    }
+    tick(&p, 11 * SECOND);
+    assert_int_equal(p.c.state, SB_COORDINATOR_JOINING);
+    tick(&p, 2 * SECOND);
+    assert_int_equal(p.c.finish_code, SB_ERR_PEER);
+    play_release(&p);
+}
+
 static void a_stop_does_not_wait_for_the_running_step(void **state)
 {
     (void)state;
@@ -746,6 +766,7 @@ int main(void)
         cmocka_unit_test(a_stop_before_the_first_step_needs_no_checkpoint),
         cmocka_unit_test(a_worker_that_cannot_begin_ends_the_run_for_all),
         cmocka_unit_test(a_worker_that_cannot_join_ends_the_wait),
+        cmocka_unit_test(a_worker_that_prepares_its_data_is_waited_for),
         cmocka_unit_test(a_stop_does_not_wait_for_the_running_step),
         cmocka_unit_test(trouble_of_one_worker_in_a_step_is_not_that_of_all),
     };
