@@ -18,6 +18,7 @@ void sb_signals_install(bool child)
 {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* as SIGTERM: mpirun passes this one on and kills nobody */
     action.sa_handler = child ? SIG_IGN : on_signal;
     sigaction(SIGINT, &action, NULL);
     action.sa_handler = SIG_IGN;

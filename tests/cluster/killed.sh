@@ -69,6 +69,7 @@ ends "worker stopped" STOP shardbert-worker 2 69 45 "shardbert: no progress for 
 ends "mpirun, worker killed" KILL shardbert-worker 2 137 15 "exited on signal 9" "${ranks[@]}"
 ends "mpirun, server killed" KILL shardbert-ps 2 137 15 "exited on signal 9" "${ranks[@]}"
 ends "mpirun, worker stopped" STOP shardbert-worker 2 69 30 "shardbert: no progress for 4 s .*missing: nodes of worker" "${ranks[@]}"
+ends "mpirun, SIGUSR1" USR1 self 0 143 15 "stopped after a checkpoint" "${ranks[@]}"
 ends "mpirun, SIGTERM" TERM self 0 1 15 "stopped after a checkpoint" "${ranks[@]}"
 
 # A worker whose data is bad ends all the others long before their limits.
