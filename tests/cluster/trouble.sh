@@ -64,6 +64,13 @@ exits "also by processes" 78 "learning_rate is 0.5 here" \
     "$build/shardbert" train "$work/begun.yaml" --quiet --set learning_rate=0.5 --servers 2 --workers 2
 is "in one line" "$(wc -l <"$work/stderr")" 1
 
+# --- the shape of a fresh model need not say how many pieces its tokenizer has --------------------
+jq 'del(.vocab_size)' tests/support/small-bert.json >"$work/shape.json"
+small_job shaped mlm "$work/shaped"
+sed -i "s#^config_name: .*#config_name: shape.json#; s/^max_steps: .*/max_steps: 2/" "$work/shaped.yaml"
+run shaped "$build/shardbert" train "$work/shaped.yaml" --quiet
+is "a fresh model has the pieces of its tokenizer" "$(jq .vocab_size "$work/shaped/config.json")" 30522
+
 # --- --fresh throws nothing away for a job that cannot begin --------------------------------------
 small_job kept classify "$work/kept"
 sed -i 's/^max_steps: .*/max_steps: 2/' "$work/kept.yaml"

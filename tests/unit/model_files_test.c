@@ -91,7 +91,7 @@ static void configs_that_lie_are_refused_with_the_key(void **state)
         {"{\"model_type\":\"distilbert\"," SIZES "}", "distilbert"},
         {"{\"model_type\":5," SIZES "}", "model_type"},
         {"{\"architectures\":[\"RobertaModel\"]," SIZES "}", "RobertaModel"},
-        {"{\"model_type\":\"bert\"}", "vocab_size"},
+        {"{\"model_type\":\"bert\"}", "hidden_size"},
         {"{" BERT ",\"type_vocab_size\":0}", "type_vocab_size"},
         {"{" BERT ",\"type_vocab_size\":\"2\"}", "type_vocab_size"},
         {"{" BERT ",\"type_vocab_size\":2.0}", "type_vocab_size"},

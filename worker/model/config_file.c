@@ -15,7 +15,7 @@
  *     key, field, must be there, largest
  */
 #define CONFIG_SIZES(X)                                                                            \
-    X("vocab_size", vocab_size, true, 16777216)                                                    \
+    X("vocab_size", vocab_size, false, 16777216) /* of a fresh model: the tokenizer's */           \
     X("hidden_size", hidden_size, true, 65536)                                                     \
     X("num_hidden_layers", layer_count, true, 1024)                                                \
     X("num_attention_heads", head_count, true, 65536)                                              \
