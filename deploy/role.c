@@ -42,6 +42,16 @@ void sb_role_end(struct sb_role *role)
     sb_run_args_release(&role->args);
 }
 
+/* A checkpoint of a run is named by its step; checkpoint-best is the user's own. */
+static bool is_checkpoint(const char *name)
+{
+    static const char prefix[] = "checkpoint-";
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+        return false;
+    const char *digits = name + sizeof(prefix) - 1;
+    return *digits && !digits[strspn(digits, "0123456789")];
+}
+
 /* --fresh: results and checkpoints go; the cache of prepared data stays, it is named by its
  * content. */
 static int forget(const char *folder, struct sb_err *err)
@@ -58,7 +68,7 @@ static int forget(const char *folder, struct sb_err *err)
     int rc = 0;
     struct dirent *entry;
     while (rc == 0 && (entry = readdir(dir)))
-        if (!strncmp(entry->d_name, "checkpoint-", 11))
+        if (is_checkpoint(entry->d_name))
             rc = sb_dir_remove(sb_path_join(path, folder, entry->d_name), err);
     closedir(dir);
     return rc;

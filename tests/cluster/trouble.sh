@@ -75,6 +75,9 @@ is "a fresh model has the pieces of its tokenizer" "$(jq .vocab_size "$work/shap
 small_job kept classify "$work/kept"
 sed -i 's/^max_steps: .*/max_steps: 2/' "$work/kept.yaml"
 run kept "$build/shardbert" train "$work/kept.yaml" --quiet
+mkdir "$work/kept/checkpoint-best"
+run kept "$build/shardbert" train "$work/kept.yaml" --quiet --fresh
+check "--fresh removes no folder that is not a run's" test -d "$work/kept/checkpoint-best"
 printf 'neg\tbro\xffken\n' >>"$work/data/validation.tsv"
 exits "--fresh with broken data is refused" 65 "validation.tsv:81" \
     "$build/shardbert" train "$work/kept.yaml" --quiet --fresh
