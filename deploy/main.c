@@ -22,7 +22,8 @@ static const struct command COMMANDS[] = {
     {"tokenize", sb_cmd_tokenize, "Cut lines of text into the pieces of a vocabulary."},
     {"vocab", sb_cmd_vocab, "Learn a vocabulary from text."},
     {"inspect", sb_cmd_inspect, "Say what a model folder or a checkpoint holds."},
-    {"export", sb_cmd_export, "Write a model folder for other programs: ONNX, sentence-transformers."},
+    {"export", sb_cmd_export,
+     "Write a model folder for other programs: ONNX, sentence-transformers."},
 };
 enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };
 

@@ -42,8 +42,7 @@ int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err);
 struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
                                  const struct sb_disk *disk);
 /* Opens the task and works until the end; returns the exit code. */
-int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded,
-                 struct sb_err *err);
+int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err);
 
 /* Says `shardbert: <sentence>` unless it is empty, and returns code. */
 int sb_role_exit(int code, const struct sb_err *err);

@@ -11,10 +11,12 @@
 struct sb_net;
 
 struct sb_net_ops {
-    /* msg is the net's on success (and *msg NULL).  A peer that is not connected is not an error: the message is dropped, as on any network. */
+    /* msg is the net's on success (and *msg NULL).  A peer that is not connected is not an error:
+     * the message is dropped, as on any network. */
     int (*send)(struct sb_net *net, uint64_t peer, struct sb_msg **msg, struct sb_err *err);
     /* 1: a message; 0: none within timeout_ms (0: do not wait); -1: trouble. */
-    int (*recv)(struct sb_net *net, int timeout_ms, uint64_t *peer, struct sb_msg **msg, struct sb_err *err);
+    int (*recv)(struct sb_net *net, int timeout_ms, uint64_t *peer, struct sb_msg **msg,
+                struct sb_err *err);
     void (*free)(struct sb_net *net);
 };
 
@@ -24,13 +26,14 @@ struct sb_net {
     uint64_t dropped_messages; /* received ones that were no messages of ours */
 };
 
-static inline int sb_net_send(struct sb_net *net, uint64_t peer, struct sb_msg **msg, struct sb_err *err)
+static inline int sb_net_send(struct sb_net *net, uint64_t peer, struct sb_msg **msg,
+                              struct sb_err *err)
 {
     return net->ops->send(net, peer, msg, err);
 }
 
-static inline int sb_net_recv(struct sb_net *net, int timeout_ms, uint64_t *peer, struct sb_msg **msg,
-                              struct sb_err *err)
+static inline int sb_net_recv(struct sb_net *net, int timeout_ms, uint64_t *peer,
+                              struct sb_msg **msg, struct sb_err *err)
 {
     return net->ops->recv(net, timeout_ms, peer, msg, err);
 }
@@ -41,11 +44,12 @@ int sb_net_send_all(struct sb_net *net, struct sb_outbox *outbox, struct sb_err 
 
 /*
  * ZeroMQ.  self is this process's peer number: it is the ROUTER identity under which others see us.
- * endpoint: "tcp://HOST:PORT" (HOST * is every interface, PORT 0 any free one) or "ipc://PATH"; NULL for a process
- * that only connects.
+ * endpoint: "tcp://HOST:PORT" (HOST * is every interface, PORT 0 any free one) or "ipc://PATH";
+ * NULL for a process that only connects.
  */
 int sb_net_zmq_new(struct sb_net **net, uint64_t self, const char *endpoint, struct sb_err *err);
-/* The endpoint that was bound, with the port (and for host * an address that others reach) filled in. */
+/* The endpoint that was bound, with the port (and for host * an address that others reach) filled
+ * in. */
 const char *sb_net_zmq_endpoint(const struct sb_net *net);
 /* From now on messages to peer go to endpoint.  Calling again with another endpoint replaces it. */
 int sb_net_zmq_connect(struct sb_net *net, uint64_t peer, const char *endpoint, struct sb_err *err);

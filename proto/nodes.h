@@ -1,6 +1,6 @@
 /*
- * Nodes of a step: heap numbers over M slots (a power of two).  The root is 1, the children of n are 2n and
- * 2n+1, the leaf of slot s is M + s.  Nodes are nested or disjoint.
+ * Nodes of a step: heap numbers over M slots (a power of two).  The root is 1, the children of n
+ * are 2n and 2n+1, the leaf of slot s is M + s.  Nodes are nested or disjoint.
  */
 #ifndef SB_NODES_H
 #define SB_NODES_H
@@ -37,8 +37,9 @@ static inline uint32_t sb_node_slot_count(uint32_t node, uint32_t slots)
 }
 
 /*
- * The share of worker index of count: slots are cut into count runs of nearly equal length, and a run into its
- * largest aligned nodes, in slot order.  Returns the number of nodes, at most 2*log2(slots)+1; 0 if the worker is idle.
+ * The share of worker index of count: slots are cut into count runs of nearly equal length, and a
+ * run into its largest aligned nodes, in slot order.  Returns the number of nodes, at most
+ * 2*log2(slots)+1; 0 if the worker is idle.
  */
 size_t sb_nodes_deal(uint32_t nodes[64], uint32_t slots, uint32_t index, uint32_t count);
 

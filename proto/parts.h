@@ -1,10 +1,12 @@
 /*
- * The part table: how the flat space is cut into the units of messages, and which server owns which part.
+ * The part table: how the flat space is cut into the units of messages, and which server owns which
+ * part.
  *
- * A function of the tensor spans alone.  A big tensor (256 KiB and more) is cut into equal runs of whole rows of at most
- * 1 MiB; neighbouring small tensors share a part of at most 1 MiB.  A part never mixes trainable with frozen or
- * row-sparse with dense.  Parts are dealt greedily, largest first, to the server with the fewest bytes (ties:
- * lowest index); frozen parts weigh little, since they move once.
+ * A function of the tensor spans alone.  A big tensor (256 KiB and more) is cut into equal runs of
+ * whole rows of at most 1 MiB; neighbouring small tensors share a part of at most 1 MiB.  A part
+ * never mixes trainable with frozen or row-sparse with dense.  Parts are dealt greedily, largest
+ * first, to the server with the fewest bytes (ties: lowest index); frozen parts weigh little, since
+ * they move once.
  */
 #ifndef SB_PARTS_H
 #define SB_PARTS_H
@@ -25,7 +27,7 @@ struct sb_part {
     uint32_t rows;   /* of a part of one tensor; 1 for a part of several */
     uint32_t cols;   /* count / rows */
     bool trainable, row_sparse;
-    uint32_t owner;  /* server index */
+    uint32_t owner;                /* server index */
     uint32_t first_span, end_span; /* the spans that it touches */
 };
 
@@ -39,7 +41,8 @@ struct sb_parts {
     uint64_t hash; /* of the spans: layouts are compared by it */
 };
 
-void sb_parts_init(struct sb_parts *parts, const struct sb_span *spans, size_t span_count, uint32_t server_count);
+void sb_parts_init(struct sb_parts *parts, const struct sb_span *spans, size_t span_count,
+                   uint32_t server_count);
 void sb_parts_release(struct sb_parts *parts);
 
 #endif

@@ -98,7 +98,8 @@ struct sb_coordinator {
     uint32_t finish_rounds;
 
     uint64_t now_ns, born_ns, said_ns, sent_ns, progress_ns, began_ns, train_ns;
-    uint64_t prepared_ns; /* JOINING: when a worker last said that it reads its data; or the birth */
+    uint64_t
+        prepared_ns; /* JOINING: when a worker last said that it reads its data; or the birth */
     double train_first_samples; /* seen by earlier starts of this run */
     uint64_t train_first_step;
 };

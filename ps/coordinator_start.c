@@ -241,8 +241,8 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
 }
 
 /*
- * Names who is missing every few seconds, and gives up after join_timeout_s.  Data may take hours to
- * prepare: while one worker is seen to do so the others, who wait for its cache, are waited for.
+ * Names who is missing every few seconds, and gives up after join_timeout_s.  Data may take hours
+ * to prepare: while one worker is seen to do so the others, who wait for its cache, are waited for.
  */
 void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out)
 {

@@ -28,9 +28,10 @@ int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const do
                        size_t count);
 /*
  * {eval_loss, eval_accuracy, ...}; eval_perplexity for masked words (label_count 0), the scores of
- * scores.h and eval_confusion_matrix for classes; for entities {eval_precision, eval_recall, eval_f1}, also with _macro and
- * _weighted, each also with _strict, and eval_TYPE_f1 and the like for every type, beside
- * eval_accuracy and eval_token_f1 of the words.  The set "test" has the prefix "test_".
+ * scores.h and eval_confusion_matrix for classes; for entities {eval_precision, eval_recall,
+ * eval_f1}, also with _macro and _weighted, each also with _strict, and eval_TYPE_f1 and the like
+ * for every type, beside eval_accuracy and eval_token_f1 of the words.  The set "test" has the
+ * prefix "test_".
  */
 json_t *sb_evaluation_results(const struct sb_evaluation *evaluation);
 

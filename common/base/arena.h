@@ -18,7 +18,10 @@ struct sb_arena {
     size_t peak_bytes;            /* largest taken_bytes ever */
 };
 
-#define SB_ARENA_INIT {0}
+#define SB_ARENA_INIT                                                                              \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 void sb_arena_init(struct sb_arena *arena, size_t first_bytes);
 void sb_arena_release(struct sb_arena *arena);

@@ -11,7 +11,10 @@ struct sb_bytes {
     size_t capacity;
 };
 
-#define SB_BYTES_INIT {0}
+#define SB_BYTES_INIT                                                                              \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 void sb_bytes_release(struct sb_bytes *bytes);
 void sb_bytes_clear(struct sb_bytes *bytes);

@@ -1,9 +1,9 @@
 /*
  * The two ways to say that something went wrong.
  *
- * A bug of ours stops the process: sb_assert stays on in release builds.  The world saying no (disk,
- * peer, file, setting) is a return of -1 and a filled struct sb_err: a code for the program, which
- * is also the exit code of the command (sysexits), and one sentence for the person.
+ * A bug of ours stops the process: sb_assert stays on in release builds.  The world saying no
+ * (disk, peer, file, setting) is a return of -1 and a filled struct sb_err: a code for the program,
+ * which is also the exit code of the command (sysexits), and one sentence for the person.
  */
 #ifndef SB_ERR_H
 #define SB_ERR_H
@@ -29,7 +29,10 @@ struct sb_err {
     char text[1024];
 };
 
-#define SB_ERR_INIT {.code = SB_OK, .text = ""}
+#define SB_ERR_INIT                                                                                \
+    {                                                                                              \
+        .code = SB_OK, .text = ""                                                                  \
+    }
 
 /* Fills err (which may be NULL) and returns -1, so that callers can `return sb_err_set(...)`. */
 int sb_err_set(struct sb_err *err, enum sb_err_code code, const char *format, ...)
@@ -39,7 +42,8 @@ int sb_err_set(struct sb_err *err, enum sb_err_code code, const char *format, ..
 int sb_err_set_errno(struct sb_err *err, enum sb_err_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts what the caller was doing in front of the sentence: "loading 'x': <sentence>".  Returns -1. */
+/* Puts what the caller was doing in front of the sentence: "loading 'x': <sentence>".  Returns -1.
+ */
 int sb_err_context(struct sb_err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

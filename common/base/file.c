@@ -26,7 +26,8 @@ static int open_to_read(const char *path, struct stat *st, struct sb_err *err)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         bool missing = errno == ENOENT || errno == ENOTDIR;
-        return sb_err_set_errno(err, missing ? SB_ERR_NO_INPUT : SB_ERR_IO, "cannot open '%s'", path);
+        return sb_err_set_errno(err, missing ? SB_ERR_NO_INPUT : SB_ERR_IO, "cannot open '%s'",
+                                path);
     }
     if (fstat(fd, st) < 0 || S_ISDIR(st->st_mode)) {
         close(fd);
@@ -206,8 +207,8 @@ char *sb_path_join(char out[SB_PATH_BYTES], const char *folder, const char *name
     if (!folder || !*folder || name[0] == '/')
         snprintf(out, SB_PATH_BYTES, "%s", name);
     else
-        snprintf(out, SB_PATH_BYTES, "%s%s%s", folder,
-                 folder[strlen(folder) - 1] == '/' ? "" : "/", name);
+        snprintf(out, SB_PATH_BYTES, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
+                 name);
     return out;
 }
 

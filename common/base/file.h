@@ -20,7 +20,10 @@ struct sb_map {
     size_t bytes;
 };
 
-#define SB_MAP_INIT {0}
+#define SB_MAP_INIT                                                                                \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 bool sb_file_exists(const char *path);
 bool sb_dir_exists(const char *path);
@@ -30,14 +33,18 @@ int sb_file_map(struct sb_map *map, const char *path, struct sb_err *err);
 void sb_file_unmap(struct sb_map *map);
 int sb_file_write_atomic(const char *path, const void *data, size_t bytes, struct sb_err *err);
 
-/* Writing in pieces: begin, write to ->stream, then commit or abort.  Abort after commit is harmless. */
+/* Writing in pieces: begin, write to ->stream, then commit or abort.  Abort after commit is
+ * harmless. */
 struct sb_file_writer {
     FILE *stream; /* NULL when closed */
     char path[SB_PATH_BYTES];
     char temporary[SB_PATH_BYTES + 32];
 };
 
-#define SB_FILE_WRITER_INIT {0}
+#define SB_FILE_WRITER_INIT                                                                        \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 int sb_file_writer_begin(struct sb_file_writer *writer, const char *path, struct sb_err *err);
 int sb_file_writer_commit(struct sb_file_writer *writer, struct sb_err *err);

@@ -1,7 +1,7 @@
 /*
  * Random numbers without a state: every draw is a pure function of a key and a counter
- * (Philox4x32-10, Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011; the code is
- * Random123's).  The key names (seed, purpose, epoch or step); the counter names (sample, site,
+ * (Philox4x32-10, Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011; the code
+ * is Random123's).  The key names (seed, purpose, epoch or step); the counter names (sample, site,
  * block).  So a slot draws the same numbers whoever computes it, and nothing has to be saved.
  */
 #ifndef SB_RNG_H
@@ -28,7 +28,8 @@ struct sb_rng sb_rng_key(uint64_t seed, enum sb_rng_purpose purpose, uint64_t ro
 void sb_rng_draw(const struct sb_rng *rng, uint64_t sample, uint32_t site, uint32_t block,
                  uint32_t out[4]);
 
-/* Uniform in [0, n) without bias worth naming (Lemire's multiplication of a 32-bit word, n < 2^32). */
+/* Uniform in [0, n) without bias worth naming (Lemire's multiplication of a 32-bit word, n < 2^32).
+ */
 static inline uint32_t sb_rng_below(uint32_t word, uint32_t n)
 {
     return (uint32_t)(((uint64_t)word * n) >> 32);

@@ -40,7 +40,7 @@ def scores(matrix):
 
 with open("scores_golden.h", "w") as out:
     out.write("/* Made by make_scores_golden.py. */\n")
-    out.write("static const struct {\n    size_t K;\n    double confusion[36];\n")
+    out.write("/* clang-format off */\nstatic const struct {\n    size_t K;\n    double confusion[36];\n")
     out.write("    struct {\n        const char *name;\n        double value;\n    } scores[14];\n")
     out.write("} golden[] = {\n")
     for matrix in MATRICES:

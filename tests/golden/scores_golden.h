@@ -1,4 +1,5 @@
 /* Made by make_scores_golden.py. */
+/* clang-format off */
 static const struct {
     size_t K;
     double confusion[36];

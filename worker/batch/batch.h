@@ -14,22 +14,23 @@
 struct sb_batch {
     size_t B;
     size_t N;
-    const uint32_t *starts;  /* [B+1] */
-    const int32_t *ids;      /* [N] */
-    const uint8_t *types;    /* [N] token type: 0, or 1 for the second text of a pair */
-    const uint64_t *samples; /* [B] index of the sample in its data set: the key of masks and dropout */
+    const uint32_t *starts; /* [B+1] */
+    const int32_t *ids;     /* [N] */
+    const uint8_t *types;   /* [N] token type: 0, or 1 for the second text of a pair */
+    const uint64_t
+        *samples; /* [B] index of the sample in its data set: the key of masks and dropout */
 
     /*
      * mlm: the masked positions in rising order, and the id that stood there.  ner: the labelled
      * pieces and their tags.  Else target_count 0.
      */
     size_t target_count;
-    const uint32_t *target_rows; /* [target_count] row in 0..N-1 */
-    const int32_t *target_ids;   /* [target_count]; ner: -1 where nobody knows */
-    const uint8_t *target_firsts; /* ner: [target_count] 1 at the first piece of a word, which decides
-                                     its tag; else NULL */
-    const uint8_t *continues; /* ner: [B] 1 if a sequence goes on with the sentence of the one before
-                                 (its targets follow upon those); else NULL */
+    const uint32_t *target_rows;  /* [target_count] row in 0..N-1 */
+    const int32_t *target_ids;    /* [target_count]; ner: -1 where nobody knows */
+    const uint8_t *target_firsts; /* ner: [target_count] 1 at the first piece of a word, which
+                                     decides its tag; else NULL */
+    const uint8_t *continues;     /* ner: [B] 1 if a sequence goes on with the sentence of the one
+                                     before     (its targets follow upon those); else NULL */
 
     /* classify: class of each sequence, or NULL.  -1: no label. */
     const int32_t *labels; /* [B] */
@@ -40,11 +41,12 @@ struct sb_batch {
  * added field by field, always in slot order.
  */
 struct sb_stats {
-    double samples;  /* sequences seen; of the windows of one sentence only the first */
-    double tokens;   /* tokens seen */
-    double targets;  /* what the loss is divided by: masked or labelled tokens, or labelled sequences */
-    double loss;     /* sum of the losses of the targets, nats */
-    double correct;  /* targets whose best score is the gold one */
+    double samples; /* sequences seen; of the windows of one sentence only the first */
+    double tokens;  /* tokens seen */
+    double
+        targets; /* what the loss is divided by: masked or labelled tokens, or labelled sequences */
+    double loss; /* sum of the losses of the targets, nats */
+    double correct;   /* targets whose best score is the gold one */
     double truncated; /* sequences that were cut to max_seq_length */
 };
 

@@ -32,7 +32,8 @@ struct sb_dataset_options {
     struct sb_reader_options source;
     size_t max_seq_length; /* specials included, 4 to 65535; longer samples are cut (pairs: longest
                               first) and counted */
-    /* SB_DATA_WORDS: pieces that windows share; and label all pieces of a word, not just the first. */
+    /* SB_DATA_WORDS: pieces that windows share; and label all pieces of a word, not just the first.
+     */
     size_t stride;
     bool label_all_tokens;
     /*

@@ -50,8 +50,8 @@ struct sb_params {
     struct sb_layer_index *layers; /* [L] */
     size_t pooler_w, pooler_b;     /* with a classify or nsp head */
     size_t transform_w, transform_b, transform_ln_w, transform_ln_b, decoder_b; /* mlm */
-    size_t classifier_w, classifier_b;                                          /* classify, tokens */
-    size_t nsp_w, nsp_b; /* pretraining: parity only */
+    size_t classifier_w, classifier_b; /* classify, tokens */
+    size_t nsp_w, nsp_b;               /* pretraining: parity only */
 };
 
 void sb_params_init(struct sb_params *params, const struct sb_bert_config *config, unsigned heads);
