@@ -26,11 +26,24 @@ static void set_real(json_t *object, const char *key, double value)
         json_object_set_new(object, key, real);
 }
 
+static void thin(json_t **log)
+{
+    json_t *kept = json_array();
+    size_t count = json_array_size(*log);
+    for (size_t i = 0; i < count; i++)
+        if (i >= count / 2 || i % 2 == 0)
+            json_array_append(kept, json_array_get(*log, i));
+    json_decref(*log);
+    *log = kept;
+}
+
 static void finish_entry(struct sb_history *history, json_t *entry, uint64_t step, double epoch)
 {
     set_real(entry, "epoch", epoch);
     json_object_set_new(entry, "step", json_integer((json_int_t)step));
     json_array_append_new(history->log, entry);
+    if (json_array_size(history->log) > SB_HISTORY_ENTRIES_MAX)
+        thin(&history->log);
 }
 
 void sb_history_report(struct sb_history *history, uint64_t step, double epoch, double grad_norm,

@@ -15,6 +15,10 @@
 
 #define SB_HISTORY_NEVER UINT64_MAX
 
+/* The log travels in one frame and stands in every manifest.  When it would grow beyond this every
+ * second entry of its older half goes. */
+enum { SB_HISTORY_ENTRIES_MAX = 65536 };
+
 struct sb_history {
     json_t *log; /* array of {loss, grad_norm, learning_rate, epoch, step} and {eval_..., epoch,
                     step} */
