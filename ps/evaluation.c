@@ -137,14 +137,16 @@ json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
     memcpy(sums.of, all, sizeof(sums.of));
     json_t *results = json_object();
     double targets = sums.of[SB_SUM_TARGETS], loss = sb_sums_mean_loss(&sums);
-    set_score(results, prefix, "loss", loss);
+    if (targets > 0) /* of nothing there is no mean: a loss of 0 would look like the best of all */
+        set_score(results, prefix, "loss", loss);
     if (set->n_types) {
         add_entity_scores(results, prefix, all + SB_SUM_COUNT, set->types, set->n_types);
     } else if (set->label_count) {
         add_class_scores(results, prefix, all + SB_SUM_COUNT, set->label_count);
     } else {
         set_score(results, prefix, "accuracy", targets > 0 ? sums.of[SB_SUM_CORRECT] / targets : 0);
-        set_score(results, prefix, "perplexity", sb_perplexity(loss));
+        if (targets > 0)
+            set_score(results, prefix, "perplexity", sb_perplexity(loss));
     }
     set_count(results, prefix, "samples", sums.of[SB_SUM_SAMPLES]);
     set_count(results, prefix, "targets", targets);
