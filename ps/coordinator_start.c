@@ -201,6 +201,16 @@ static void take_over(struct sb_coordinator *c, uint32_t worker, struct sb_outbo
     sb_coordinator_inherit(c, worker, out);
 }
 
+/* READY, but not yet all: who waits for the others should not think that nobody is there. */
+static void send_sign_of_life(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Ready ready = SB__READY__INIT;
+    head.body_case = SB__HEAD__BODY_READY;
+    head.ready = &ready;
+    sb_coordinator_send(c, out, peer, &head, NULL);
+}
+
 void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
                                struct sb_outbox *out)
 {
@@ -227,6 +237,8 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
             sb_coordinator_worker_lives(c, worker);
         if (worker != UINT32_MAX && c->workers[worker].welcomed)
             send_welcome(c, worker, out);
+        else if (c->state == SB_COORDINATOR_JOINING)
+            send_sign_of_life(c, peer, out);
         return;
     }
     case SB_MEMBERS_NEW:

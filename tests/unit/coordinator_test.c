@@ -715,6 +715,13 @@ static void a_worker_that_prepares_its_data_is_waited_for(void **state)
     }
     tick(&p, 11 * SECOND);
     assert_int_equal(p.c.state, SB_COORDINATOR_JOINING);
+    /* Those who are done hear that somebody is there. */
+    hello_server(&p, 1);
+    hello_worker(&p, 1, NULL);
+    assert_false(heard(&p, 1, SB__HEAD__BODY_READY));
+    hello_server(&p, 1);
+    hello_worker(&p, 1, NULL);
+    assert_true(heard(&p, 1, SB__HEAD__BODY_READY) && heard(&p, worker(1), SB__HEAD__BODY_READY));
     tick(&p, 2 * SECOND);
     assert_int_equal(p.c.finish_code, SB_ERR_PEER);
     play_release(&p);
