@@ -8,6 +8,7 @@
 #include "nodes.h"
 #include "parts.h"
 #include "role.h"
+#include "traffic.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,48 +37,6 @@ static void print_tensors(const struct sb_params *params)
     }
 }
 
-/* Rows of the word embeddings that an average step touches, from the first steps. */
-static double average_rows(struct sb_task *task, struct sb_err *err)
-{
-    uint32_t *slots = sb_alloc(task->slots * sizeof(*slots)), *rows;
-    uint64_t steps = task->steps_per_epoch < 8 ? task->steps_per_epoch : 8;
-    double sum = 0;
-    for (uint32_t s = 0; s < task->slots; s++)
-        slots[s] = s;
-    for (uint64_t step = 0; step < steps && sum >= 0; step++) {
-        long count = sb_task_train_rows(task, step, slots, task->slots, &rows, err);
-        sum = count < 0 ? -1 : sum + (double)count;
-    }
-    free(slots);
-    return sum < 0 ? -1 : sum / (double)steps;
-}
-
-struct totals {
-    double trained, frozen; /* floats that move in every step, and once */
-    double rows;            /* row-sparse floats of an average step */
-};
-
-static int sum_up(struct totals *totals, struct sb_task *task, struct sb_err *err)
-{
-    const struct sb_params *params = &task->bert.params;
-    *totals = (struct totals){0};
-    for (size_t i = 0; i < params->count; i++) {
-        const struct sb_tensor *tensor = &params->tensors[i];
-        double count = (double)sb_tensor_count(tensor);
-        if (!tensor->trainable) {
-            totals->frozen += count;
-        } else if (tensor->row_sparse) {
-            double rows = average_rows(task, err);
-            if (rows < 0)
-                return -1;
-            totals->rows += rows * (double)tensor->cols;
-        } else {
-            totals->trained += count;
-        }
-    }
-    return 0;
-}
-
 static void print_steps(const struct sb_task *task)
 {
     double n = (double)sb_dataset_count(task->train),
@@ -90,18 +49,12 @@ static void print_steps(const struct sb_task *task)
            tokens / n * task->job->batch_size, task->slots);
 }
 
-static void print_traffic(const struct sb_task *task, const struct totals *totals)
+static void print_traffic(const struct sb_task *task, const struct sb_traffic *traffic)
 {
-    uint32_t workers = task->job->workers ? task->job->workers : 1, nodes[64];
-    size_t pushed = 0;
-    for (uint32_t w = 0; w < workers; w++)
-        pushed += sb_nodes_deal(nodes, task->slots, w, workers);
-    double want = 4 * totals->trained * workers + 4 * totals->rows;
-    double push = 4 * totals->trained * (double)pushed + 4 * totals->rows;
     printf("\nbytes a step, all workers: push %.2f MiB (%zu nodes), weights %.2f MiB; once: %.2f "
            "MiB for each worker\n",
-           mebibytes(push), pushed, mebibytes(want),
-           mebibytes(4 * (totals->trained + totals->frozen)));
+           mebibytes(traffic->push_bytes), traffic->pushed_nodes, mebibytes(traffic->weight_bytes),
+           mebibytes(4.0 * (double)task->bert.params.float_count));
 }
 
 static void print_memory(const struct sb_task *task, const struct sb_parts *parts)
@@ -133,22 +86,22 @@ static int plan(struct sb_role *role, struct sb_err *err)
 {
     struct sb_task *task = NULL;
     struct sb_parts parts = {0};
-    struct totals totals;
+    struct sb_traffic traffic;
     size_t span_count;
     const struct sb_job *job = &role->args.job;
     if (sb_task_open(&task, job, role->pool, sb_report_prepare, &role->report, err) < 0)
         return -1;
     struct sb_span *spans = sb_spans_of_task(task, &span_count);
     sb_parts_init(&parts, spans, span_count, job->servers ? job->servers : 1);
-    int rc = sum_up(&totals, task, err);
+    int rc = sb_traffic_plan(&traffic, task, err);
     if (rc == 0) {
         print_tensors(&task->bert.params);
         printf("\nparameters %zu in %zu parts; trained in every step %.0f, by rows %.0f of them in "
                "a step, frozen %.0f\n",
-               task->bert.params.float_count, parts.count, totals.trained, totals.rows,
-               totals.frozen);
+               task->bert.params.float_count, parts.count, traffic.trained, traffic.rows,
+               traffic.frozen);
         print_steps(task);
-        print_traffic(task, &totals);
+        print_traffic(task, &traffic);
         print_memory(task, &parts);
         rc = sb_cmd_finish_output(err);
     }

@@ -12,6 +12,7 @@
 
 int sb_cmd_train(int argc, char **argv);
 int sb_cmd_plan(int argc, char **argv);
+int sb_cmd_sweep(int argc, char **argv);
 int sb_cmd_eval(int argc, char **argv);
 int sb_cmd_predict(int argc, char **argv);
 int sb_cmd_fill_mask(int argc, char **argv);

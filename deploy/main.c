@@ -15,6 +15,7 @@ struct command {
 static const struct command COMMANDS[] = {
     {"train", sb_cmd_train, "Train as a job file says: mlm, classify or ner."},
     {"plan", sb_cmd_plan, "Memory, traffic and steps of a job, before it is started."},
+    {"sweep", sb_cmd_sweep, "Train a job with more and more of the model frozen; scores, costs, a picture."},
     {"eval", sb_cmd_eval, "Score a model folder on a file: loss, perplexity, accuracy, F1."},
     {"predict", sb_cmd_predict, "Classify lines of text."},
     {"fill-mask", sb_cmd_fill_mask, "Propose words for each [MASK]."},
