@@ -16,8 +16,6 @@
 static void begin_step(struct sb_coordinator *c, struct sb_outbox *out)
 {
     sb_sums_tree_clear(&c->sums);
-    for (uint32_t i = 0; i < c->members.server_count; i++)
-        c->servers[i].reported = false;
     sb_coordinator_move(c, SB_COORDINATOR_TRAINING);
     sb_coordinator_deal(c, out);
 }
@@ -190,6 +188,8 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
     c->commit.scale = targets > 0 ? clip / targets : 0;
     c->commit.rate = sb_schedule_rate(c->job, c->step, c->members.plan->total_steps);
     c->step++;
+    for (uint32_t i = 0; i < c->members.server_count; i++)
+        c->servers[i].reported = false;
     c->progress_ns = c->now_ns;
     sb_coordinator_send_commit(c, out);
     sb_history_add_step(&c->history, &sums);
@@ -227,7 +227,8 @@ void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const S
             send_commit(c, peer, out);
         return;
     }
-    if (c->state != SB_COORDINATOR_TRAINING || head->step != c->step || server->reported ||
+    /* A server without a trained part reports as soon as it can, also before the step is dealt. */
+    if (head->step != c->step || server->reported ||
         msg->frames[0]->bytes != server->norm_count * sizeof(double))
         return;
     memcpy(server->norms, msg->frames[0]->data, msg->frames[0]->bytes);

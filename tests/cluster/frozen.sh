@@ -38,5 +38,7 @@ check "freeze by pattern: what it matches keeps every bit, the rest learns" \
 frozen_run nothing --set 'freeze=no.such.tensor' >"$work/nothing.out" || true
 check "a pattern that matches nothing is refused by name" grep -q "no.such.tensor" "$work/nothing.out"
 
-check "frozen body over processes" frozen_run remote --set "freeze=body" --servers 2 --workers 2 --set threads=1
+# One of the servers has no trained part; nothing may have to be said twice for that.
+check "frozen body over processes, without a single retry" frozen_run remote --set "freeze=body" --servers 2 \
+    --workers 2 --set threads=1 --set push_timeout_ms=600000
 check "frozen body over processes: same bits" same_weights "$work/body" "$work/remote"
