@@ -37,7 +37,7 @@ ends() {
     victim=$pid
     [ "$who" = self ] || victim=$(child "$pid" "$who" "$index")
     begin=$SECONDS
-    if ! kill "-$signal" $victim; then
+    if ! kill "-$signal" "$victim"; then
         not_ok "$name: was running after step 12" "$(tail -3 "$log")"
         wait "$pid"
         return
@@ -48,7 +48,7 @@ ends() {
     done
     if kill -0 "$pid" 2>/dev/null; then
         not_ok "$name: ends within $limit s" "$(tail -3 "$log")"
-        kill -9 $victim "$pid"
+        kill -9 "$victim" "$pid"
     else
         ok "$name: ends within $limit s ($((SECONDS - begin)) s)"
     fi
