@@ -196,9 +196,10 @@ int sb_metrics_serve(struct sb_metrics *metrics, const char *address,
                                (unsigned)CLIENT_SECONDS, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!*daemon) {
+        sb_err_set_errno(err, SB_ERR_IO, "cannot start the thread that serves metrics on %s",
+                         address);
         close(fd);
-        return sb_err_set(err, SB_ERR_IO, "cannot start the thread that serves metrics on %s",
-                          address);
+        return -1;
     }
     return 0;
 }
