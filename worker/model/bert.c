@@ -224,3 +224,53 @@ void sb_bert_eval(const struct sb_bert *bert, const struct sb_batch *batch, stru
         memcpy(pass.outputs->hidden, pass.layers[pass.L - 1].y, batch->N * pass.C * sizeof(float));
     run_heads(&pass, targets, classes);
 }
+
+/* The rows that pooling looks at, and the body on them. */
+static void run_body_for_vectors(struct pass *pass, enum sb_pooling pooling,
+                                 const struct sb_rng *dropout)
+{
+    begin(pass, dropout);
+    choose_rows(pass, pooling != SB_POOLING_CLS, false, pooling == SB_POOLING_CLS);
+    run_body(pass);
+}
+
+void sb_bert_vectors(const struct sb_bert *bert, const struct sb_batch *batch,
+                     enum sb_pooling pooling, const struct sb_rng *dropout, struct sb_arena *arena,
+                     float *vectors)
+{
+    struct sb_outputs none = {0};
+    struct sb_stats unread = {0};
+    struct pass pass = {
+        .bert = bert, .batch = batch, .arena = arena, .outputs = &none, .stats = &unread};
+    if (batch->N == 0)
+        return;
+    run_body_for_vectors(&pass, pooling, dropout);
+    sb_pooling_forward(vectors, NULL, pass.layers[pass.L - 1].y, pass.asked.starts, batch->B,
+                       pass.C, pooling);
+}
+
+void sb_bert_train_vectors(const struct sb_bert *bert, const struct sb_batch *batch,
+                           enum sb_pooling pooling, const struct sb_rng *dropout,
+                           sb_vectors_loss_fn *loss, void *context, struct sb_arena *arena,
+                           struct sb_grad *grad)
+{
+    struct sb_stats unread = {0};
+    struct pass pass = {
+        .bert = bert, .batch = batch, .arena = arena, .grad = grad, .stats = &unread};
+    if (batch->N == 0)
+        return;
+    run_body_for_vectors(&pass, pooling, dropout);
+    size_t count = batch->B * pass.C;
+    float *vectors = take_floats(&pass, count), *dvectors = take_floats(&pass, count);
+    uint32_t *winner = sb_arena_array(arena, uint32_t, count);
+    sb_pooling_forward(vectors, winner, pass.layers[pass.L - 1].y, pass.asked.starts, batch->B,
+                       pass.C, pooling);
+    memset(dvectors, 0, count * sizeof(*dvectors));
+    loss(context, vectors, dvectors);
+    if (sb_params_lowest_trainable(&bert->params, &bert->config) >= (int)pass.L)
+        return;
+    pass.dlast = take_floats(&pass, pass.asked.n * pass.C);
+    memset(pass.dlast, 0, pass.asked.n * pass.C * sizeof(float));
+    sb_pooling_backward(pass.dlast, dvectors, winner, pass.asked.starts, batch->B, pass.C, pooling);
+    bert_layers_backward(&pass);
+}

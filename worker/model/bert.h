@@ -16,6 +16,7 @@
 #include "bert_config.h"
 #include "params.h"
 #include "pool.h"
+#include "pooling.h"
 #include "rng.h"
 
 struct sb_bert {
@@ -75,5 +76,24 @@ struct sb_outputs {
 };
 void sb_bert_eval(const struct sb_bert *bert, const struct sb_batch *batch, struct sb_arena *arena,
                   struct sb_outputs *outputs, struct sb_stats *stats);
+
+/*
+ * Sentence vectors: the last states of each sequence, pooled to one.
+ *
+ *   out  vectors  [B, C]
+ *   in   dropout  key of the step for what a training pass would see, or NULL
+ */
+void sb_bert_vectors(const struct sb_bert *bert, const struct sb_batch *batch,
+                     enum sb_pooling pooling, const struct sb_rng *dropout, struct sb_arena *arena,
+                     float *vectors);
+
+/* Given vectors [B, C], adds the gradient of its loss to dvectors [B, C], which is zero before. */
+typedef void sb_vectors_loss_fn(void *context, const float *vectors, float *dvectors);
+/* One training pass whose loss is a function of the sentence vectors: gradient sums are added to
+ * grad. */
+void sb_bert_train_vectors(const struct sb_bert *bert, const struct sb_batch *batch,
+                           enum sb_pooling pooling, const struct sb_rng *dropout,
+                           sb_vectors_loss_fn *loss, void *context, struct sb_arena *arena,
+                           struct sb_grad *grad);
 
 #endif

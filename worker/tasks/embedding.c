@@ -1,0 +1,477 @@
+#include "embedding.h"
+
+#include "dataset.h"
+#include "hash.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One step: its items in the order of the step, and where the rows of each are in the group. */
+struct sb_embed_step {
+    uint64_t step;
+    size_t count;
+    struct sb_item *items;
+    uint32_t *lengths;    /* tokens of an item, all its texts */
+    uint32_t *slot_of;    /* [count] */
+    uint32_t *first_row;  /* [count] of the item's first text */
+    uint32_t *slot_start; /* [slots + 1] rows */
+    uint32_t first_slot;  /* that has an item */
+};
+
+/* Some of a slot's items, as one batch. */
+struct piece {
+    struct sb_batch batch;
+    const uint32_t *items; /* [item_count] of the step */
+    size_t item_count;
+    uint32_t first_row; /* in the group */
+};
+
+bool sb_embedding_loss_find(enum sb_embedding_loss *loss, const char *name)
+{
+    static const char *const names[] = {
+#define SB_EMBEDDING_LOSS(word) #word,
+        SB_EMBEDDING_LOSSES(SB_EMBEDDING_LOSS)
+#undef SB_EMBEDDING_LOSS
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (!strcmp(names[i], name)) {
+            *loss = (enum sb_embedding_loss)i;
+            return true;
+        }
+    return false;
+}
+
+bool sb_embedding_loss_of_group(enum sb_embedding_loss loss)
+{
+    return loss != SB_EMBEDDING_cosine_similarity && loss != SB_EMBEDDING_contrastive &&
+           loss != SB_EMBEDDING_triplet;
+}
+
+void sb_embedding_init(struct sb_embedding *embedding, const struct sb_embedding_options *options,
+                       const struct sb_item_source *source)
+{
+    *embedding = (struct sb_embedding){.options = *options, .source = *source};
+}
+
+void sb_embedding_release(struct sb_embedding *embedding)
+{
+    sb_arena_release(&embedding->step_arena);
+    *embedding = (struct sb_embedding){0};
+}
+
+uint64_t sb_embedding_steps_per_epoch(const struct sb_embedding *embedding)
+{
+    uint64_t batch = embedding->options.batch_size;
+    return (embedding->source.count + batch - 1) / batch;
+}
+
+/* ---- the items of a step ---- */
+
+static uint32_t item_length(const struct sb_item_source *source, const struct sb_item *item)
+{
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < item->text_count; i++)
+        length += source->length(source->context, item->texts[i]);
+    return length;
+}
+
+static void place_rows(struct sb_embed_step *s, uint32_t slots)
+{
+    uint32_t row = 0;
+    s->first_slot = slots;
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        s->slot_start[slot] = row;
+        for (size_t i = 0; i < s->count; i++) {
+            if (s->slot_of[i] != slot)
+                continue;
+            s->first_row[i] = row;
+            row += s->items[i].text_count;
+        }
+        if (row && s->first_slot == slots)
+            s->first_slot = slot;
+    }
+    s->slot_start[slots] = row;
+}
+
+/* Makes it the step at hand. */
+static struct sb_embed_step *take_step(struct sb_embedding *embedding, uint64_t step,
+                                       struct sb_err *err)
+{
+    const struct sb_embedding_options *options = &embedding->options;
+    const struct sb_item_source *source = &embedding->source;
+    struct sb_arena *arena = &embedding->step_arena;
+    if (embedding->step && embedding->step->step == step)
+        return embedding->step;
+    embedding->step = NULL;
+    sb_arena_reset(arena);
+    struct sb_embed_step *s = sb_arena_array(arena, struct sb_embed_step, 1);
+    uint64_t per_epoch = sb_embedding_steps_per_epoch(embedding), epoch = step / per_epoch;
+    uint64_t first = step % per_epoch * options->batch_size, left = source->count - first;
+    *s = (struct sb_embed_step){.step = step,
+                                .count = left < options->batch_size ? left : options->batch_size};
+    s->items = sb_arena_array(arena, struct sb_item, s->count);
+    s->lengths = sb_arena_array(arena, uint32_t, s->count);
+    s->slot_of = sb_arena_array(arena, uint32_t, s->count);
+    s->first_row = sb_arena_array(arena, uint32_t, s->count);
+    s->slot_start = sb_arena_array(arena, uint32_t, options->slots + 1);
+    for (size_t i = 0; i < s->count; i++) {
+        if (source->item(source->context, epoch, first + i, &s->items[i], err) < 0)
+            return NULL;
+        s->lengths[i] = item_length(source, &s->items[i]);
+    }
+    sb_deal_slots(s->slot_of, s->lengths, s->count, options->slots, arena);
+    place_rows(s, options->slots);
+    embedding->step = s;
+    return s;
+}
+
+long sb_embedding_row_count(struct sb_embedding *embedding, uint64_t step, uint32_t slot,
+                            struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    return s ? (long)(s->slot_start[slot + 1] - s->slot_start[slot]) : -1;
+}
+
+long sb_embedding_group_rows(struct sb_embedding *embedding, uint64_t step, struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    return s ? (long)s->slot_start[embedding->options.slots] : -1;
+}
+
+/* ---- the pieces of a slot ---- */
+
+/* The next items of the slot from *at on: at most pass_tokens tokens, at least one item. */
+static size_t next_items(uint32_t *items, const struct sb_embed_step *s, uint32_t slot, size_t *at,
+                         size_t pass_tokens)
+{
+    size_t count = 0, tokens = 0;
+    for (; *at < s->count; ++*at) {
+        if (s->slot_of[*at] != slot)
+            continue;
+        if (count && tokens + s->lengths[*at] > pass_tokens)
+            break;
+        tokens += s->lengths[*at];
+        items[count++] = (uint32_t)*at;
+    }
+    return count;
+}
+
+/* Every text is a sequence of its own; dropout is keyed by its row in the group. */
+static int read_piece(struct piece *piece, const struct sb_embedding *embedding,
+                      const struct sb_embed_step *s, struct sb_arena *arena, struct sb_stats *stats,
+                      struct sb_err *err)
+{
+    const struct sb_item_source *source = &embedding->source;
+    size_t B = 0, N = 0;
+    for (size_t i = 0; i < piece->item_count; i++) {
+        B += s->items[piece->items[i]].text_count;
+        N += s->lengths[piece->items[i]];
+    }
+    uint32_t *starts = sb_arena_array(arena, uint32_t, B + 1);
+    int32_t *ids = sb_arena_array(arena, int32_t, N + 1);
+    uint64_t *samples = sb_arena_array(arena, uint64_t, B + 1);
+    uint8_t *types = memset(sb_arena_array(arena, uint8_t, N + 1), 0, N);
+    starts[0] = 0;
+    piece->first_row = s->first_row[piece->items[0]];
+    B = 0;
+    for (size_t i = 0; i < piece->item_count; i++) {
+        const struct sb_item *item = &s->items[piece->items[i]];
+        for (uint32_t t = 0; t < item->text_count; t++, B++) {
+            if (source->read(source->context, item->texts[t], ids + starts[B], err) < 0)
+                return -1;
+            starts[B + 1] = starts[B] + source->length(source->context, item->texts[t]);
+            samples[B] = piece->first_row + B;
+        }
+    }
+    if (stats) {
+        stats->samples += (double)piece->item_count;
+        stats->tokens += (double)N;
+    }
+    piece->batch = (struct sb_batch){
+        .B = B, .N = N, .starts = starts, .ids = ids, .types = types, .samples = samples};
+    return 0;
+}
+
+/* 1: a piece; 0: the slot has no more; -1: trouble.  The arena is reset. */
+static int next_piece(struct piece *piece, struct sb_embedding *embedding,
+                      const struct sb_bert *bert, const struct sb_embed_step *s, uint32_t slot,
+                      size_t *at, struct sb_arena *arena, struct sb_stats *stats,
+                      struct sb_err *err)
+{
+    sb_arena_reset(arena);
+    uint32_t *items = sb_arena_array(arena, uint32_t, s->count);
+    piece->items = items;
+    piece->item_count = next_items(items, s, slot, at, embedding->options.pass_tokens);
+    if (!piece->item_count)
+        return 0;
+    if (read_piece(piece, embedding, s, arena, stats, err) < 0 ||
+        sb_bert_check(bert, &piece->batch, err) < 0)
+        return sb_err_context(err, "reading slot %" PRIu32 " of step %" PRIu64, slot, s->step);
+    return 1;
+}
+
+static const struct sb_rng *dropout_of(struct sb_rng *key, const struct sb_embedding *embedding,
+                                       const struct sb_bert *bert, uint64_t step)
+{
+    *key = sb_rng_key(embedding->options.seed, SB_RNG_DROPOUT, step);
+    return bert->config.hidden_dropout > 0 || bert->config.attention_dropout > 0 ? key : NULL;
+}
+
+long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
+                          uint32_t slot, struct sb_arena *arena, float **vectors,
+                          struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    if (!s)
+        return -1;
+    struct sb_rng key;
+    const struct sb_rng *dropout = dropout_of(&key, embedding, bert, step);
+    size_t C = bert->config.hidden_size, rows = s->slot_start[slot + 1] - s->slot_start[slot];
+    size_t at = 0, done = 0;
+    struct piece piece;
+    int rc;
+    float *all = sb_alloc((rows * C + 1) * sizeof(*all));
+    while ((rc = next_piece(&piece, embedding, bert, s, slot, &at, arena, NULL, err)) > 0) {
+        sb_bert_vectors(bert, &piece.batch, embedding->options.pooling, dropout, arena,
+                        all + done * C);
+        done += piece.batch.B;
+    }
+    sb_arena_reset(arena);
+    *vectors = sb_arena_array(arena, float, rows *C + 1);
+    memcpy(*vectors, all, rows * C * sizeof(*all));
+    free(all);
+    return rc < 0 ? -1 : (long)rows;
+}
+
+/* ---- losses ---- */
+
+/* Items as the losses want them: rows are counted from the first row of what is compared. */
+static struct sb_embed_pairs pairs_of(const struct sb_embed_step *s, const uint32_t *items,
+                                      size_t count, uint32_t first_row, struct sb_arena *arena)
+{
+    uint32_t *first = sb_arena_array(arena, uint32_t, count + 1);
+    uint32_t *second = sb_arena_array(arena, uint32_t, count + 1);
+    float *gold = sb_arena_array(arena, float, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        first[i] = s->first_row[items[i]] - first_row;
+        second[i] = first[i] + 1;
+        gold[i] = s->items[items[i]].gold;
+    }
+    return (struct sb_embed_pairs){.first = first, .second = second, .gold = gold, .count = count};
+}
+
+static struct sb_embed_triplets triplets_of(const struct sb_embed_step *s, const uint32_t *items,
+                                            size_t count, uint32_t first_row,
+                                            struct sb_arena *arena)
+{
+    uint32_t *rows[SB_ITEM_TEXTS];
+    for (uint32_t t = 0; t < SB_ITEM_TEXTS; t++) {
+        rows[t] = sb_arena_array(arena, uint32_t, count + 1);
+        for (size_t i = 0; i < count; i++)
+            rows[t][i] = s->first_row[items[i]] - first_row + t;
+    }
+    return (struct sb_embed_triplets){
+        .anchor = rows[0], .positive = rows[1], .negative = rows[2], .count = count};
+}
+
+static double margin_of(const struct sb_embedding_options *options)
+{
+    bool triplet =
+        options->loss == SB_EMBEDDING_triplet || options->loss == SB_EMBEDDING_batch_hard_triplet;
+    if (options->margin >= 0)
+        return options->margin;
+    return !triplet ? 0.5 : options->metric == SB_EMBED_COSINE ? 0.25 : 5.0;
+}
+
+/* A loss of items by themselves. */
+static struct sb_embed_loss items_loss(const struct sb_embedding *embedding,
+                                       const struct sb_embed_step *s, const struct piece *piece,
+                                       const struct sb_embed_group *group, struct sb_arena *arena)
+{
+    const struct sb_embedding_options *options = &embedding->options;
+    if (options->loss == SB_EMBEDDING_triplet) {
+        struct sb_embed_triplets triplets =
+            triplets_of(s, piece->items, piece->item_count, piece->first_row, arena);
+        return sb_loss_triplet(group, arena, &triplets, options->metric, margin_of(options));
+    }
+    struct sb_embed_pairs pairs =
+        pairs_of(s, piece->items, piece->item_count, piece->first_row, arena);
+    if (options->loss == SB_EMBEDDING_contrastive)
+        return sb_loss_contrastive(group, arena, &pairs, margin_of(options));
+    return sb_loss_cosine(group, arena, &pairs);
+}
+
+/* Equal texts have equal names. */
+static int name_texts(uint64_t *names, const struct sb_embedding *embedding,
+                      const struct sb_embed_step *s, struct sb_arena *arena, struct sb_err *err)
+{
+    const struct sb_item_source *source = &embedding->source;
+    for (size_t i = 0; i < s->count; i++)
+        for (uint32_t t = 0; t < s->items[i].text_count; t++) {
+            uint64_t text = s->items[i].texts[t];
+            uint32_t length = source->length(source->context, text);
+            int32_t *ids = sb_arena_array(arena, int32_t, length + 1);
+            if (source->read(source->context, text, ids, err) < 0)
+                return -1;
+            names[s->first_row[i] + t] = sb_hash(ids, length * sizeof(*ids));
+        }
+    return 0;
+}
+
+static int ranking_loss(struct sb_embed_loss *loss, const struct sb_embedding *embedding,
+                        const struct sb_embed_step *s, const struct sb_embed_group *group,
+                        struct sb_arena *arena, struct sb_err *err)
+{
+    uint32_t *anchor = sb_arena_array(arena, uint32_t, s->count);
+    uint32_t *positive = sb_arena_array(arena, uint32_t, s->count);
+    uint32_t *negative = sb_arena_array(arena, uint32_t, s->count);
+    uint64_t *texts = sb_arena_array(arena, uint64_t, group->n + 1);
+    struct sb_embed_ranking ranking = {
+        .anchor = anchor, .positive = positive, .negative = negative, .texts = texts};
+    for (size_t i = 0; i < s->count; i++) {
+        /* A pair that is known not to be alike ranks nothing. */
+        if (s->items[i].text_count < 2 || (s->items[i].text_count == 2 && s->items[i].gold <= 0.5F))
+            continue;
+        anchor[ranking.count] = s->first_row[i];
+        positive[ranking.count++] = s->first_row[i] + 1;
+        if (s->items[i].text_count == 3)
+            negative[ranking.negative_count++] = s->first_row[i] + 2;
+    }
+    if (name_texts(texts, embedding, s, arena, err) < 0)
+        return -1;
+    *loss = sb_loss_ranking(group, arena, &ranking, embedding->options.scale);
+    return 0;
+}
+
+static int group_loss(struct sb_embed_loss *loss, const struct sb_embedding *embedding,
+                      const struct sb_embed_step *s, const struct sb_embed_group *group,
+                      struct sb_arena *arena, struct sb_err *err)
+{
+    const struct sb_embedding_options *options = &embedding->options;
+    if (options->loss == SB_EMBEDDING_multiple_negatives_ranking)
+        return ranking_loss(loss, embedding, s, group, arena, err);
+    if (options->loss == SB_EMBEDDING_batch_hard_triplet) {
+        int32_t *classes = sb_arena_array(arena, int32_t, group->n + 1);
+        for (size_t i = 0; i < s->count; i++)
+            for (uint32_t t = 0; t < s->items[i].text_count; t++)
+                classes[s->first_row[i] + t] = s->items[i].class_id;
+        *loss = sb_loss_batch_hard(group, arena, classes, options->metric, margin_of(options));
+        return 0;
+    }
+    uint32_t *items = sb_arena_array(arena, uint32_t, s->count);
+    for (uint32_t i = 0; i < s->count; i++)
+        items[i] = i;
+    struct sb_embed_pairs pairs = pairs_of(s, items, s->count, 0, arena);
+    *loss = options->loss == SB_EMBEDDING_cosent
+                ? sb_loss_cosent(group, arena, &pairs, options->scale)
+                : sb_loss_online_contrastive(group, arena, &pairs, margin_of(options));
+    return 0;
+}
+
+/* ---- training ---- */
+
+/* What the loss of a piece is a function of, behind the model's back. */
+struct loss_context {
+    const struct sb_embedding *embedding;
+    const struct sb_embed_step *s;
+    const struct piece *piece;
+    struct sb_arena *arena;
+    const float *dgroup; /* [group rows, C]; NULL: the items speak for themselves */
+    size_t C;
+    struct sb_stats *stats;
+};
+
+static void loss_of_piece(void *context, const float *vectors, float *dvectors)
+{
+    struct loss_context *c = context;
+    size_t B = c->piece->batch.B;
+    if (c->dgroup) {
+        memcpy(dvectors, c->dgroup + c->piece->first_row * c->C, B * c->C * sizeof(*dvectors));
+        return;
+    }
+    struct sb_embed_group rows = {.x = vectors, .dx = dvectors, .n = B, .C = c->C};
+    struct sb_embed_loss loss = items_loss(c->embedding, c->s, c->piece, &rows, c->arena);
+    c->stats->loss += loss.loss;
+    c->stats->targets += loss.targets;
+}
+
+/* The gradient of the group's loss for all its vectors; the first slot counts the loss. */
+static int differentiate_group(float *dgroup, const struct sb_embedding *embedding,
+                               const struct sb_embed_step *s, uint32_t slot, const float *group,
+                               size_t C, struct sb_arena *arena, struct sb_stats *stats,
+                               struct sb_err *err)
+{
+    struct sb_embed_loss loss;
+    struct sb_embed_group rows = {
+        .x = group, .dx = dgroup, .n = s->slot_start[embedding->options.slots], .C = C};
+    sb_arena_reset(arena);
+    if (group_loss(&loss, embedding, s, &rows, arena, err) < 0)
+        return -1;
+    if (slot == s->first_slot) {
+        stats->loss += loss.loss;
+        stats->targets += loss.targets;
+    }
+    return 0;
+}
+
+long sb_embedding_train(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
+                        uint32_t slot, const float *group, struct sb_arena *arena,
+                        struct sb_grad *grad, struct sb_stats *stats, struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    if (!s)
+        return -1;
+    sb_assert(!group == !sb_embedding_loss_of_group(embedding->options.loss));
+    if (s->slot_start[slot + 1] == s->slot_start[slot])
+        return 0;
+    struct sb_rng key;
+    const struct sb_rng *dropout = dropout_of(&key, embedding, bert, step);
+    size_t C = bert->config.hidden_size, at = 0;
+    long items = 0;
+    float *dgroup = NULL;
+    int rc = 0;
+    if (group) {
+        dgroup = sb_calloc((size_t)s->slot_start[embedding->options.slots] * C, sizeof(*dgroup));
+        rc = differentiate_group(dgroup, embedding, s, slot, group, C, arena, stats, err);
+    }
+    struct piece piece;
+    while (rc == 0 &&
+           (rc = next_piece(&piece, embedding, bert, s, slot, &at, arena, stats, err)) > 0) {
+        struct loss_context context = {.embedding = embedding,
+                                       .s = s,
+                                       .piece = &piece,
+                                       .arena = arena,
+                                       .dgroup = dgroup,
+                                       .C = C,
+                                       .stats = stats};
+        sb_bert_train_vectors(bert, &piece.batch, embedding->options.pooling, dropout,
+                              loss_of_piece, &context, arena, grad);
+        items += (long)piece.item_count;
+        rc = 0;
+    }
+    free(dgroup);
+    return rc < 0 ? -1 : items;
+}
+
+int sb_embedding_mark_rows(struct sb_embedding *embedding, uint64_t step, uint32_t slot,
+                           uint8_t *seen, struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    const struct sb_item_source *source = &embedding->source;
+    if (!s)
+        return -1;
+    for (size_t i = 0; i < s->count; i++)
+        for (uint32_t t = 0; s->slot_of[i] == slot && t < s->items[i].text_count; t++) {
+            uint64_t text = s->items[i].texts[t];
+            uint32_t length = source->length(source->context, text);
+            int32_t *ids = sb_alloc((length + 1) * sizeof(*ids));
+            int rc = source->read(source->context, text, ids, err);
+            for (uint32_t j = 0; rc == 0 && j < length; j++)
+                seen[ids[j]] = 1;
+            free(ids);
+            if (rc < 0)
+                return -1;
+        }
+    return 0;
+}
