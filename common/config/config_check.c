@@ -52,13 +52,20 @@ static const struct {
     {"whole_word_mask", "mlm"},
     {"line_by_line", "mlm"},
     {"mlm_probability", "mlm"},
-    {"labels", "classify|ner"},
-    {"label_column", "classify|ner"},
-    {"text_pair_column", "classify"},
-    {"header", "mlm|classify"},
+    {"labels", "classify|ner|setfit"},
+    {"label_column", "classify|ner|setfit|embed"},
+    {"text_pair_column", "classify|embed"},
+    {"header", "mlm|classify|setfit|embed"},
     {"classifier_dropout", "classify|ner"},
     {"stride", "ner"},
     {"label_all_tokens", "ner"},
+    {"loss", "setfit|embed"},
+    {"distance_metric", "setfit|embed"},
+    {"margin", "setfit|embed"},
+    {"scale", "setfit|embed"},
+    {"pooling_mode", "setfit|embed"},
+    {"negative_column", "embed"},
+    {"score_max", "embed"},
 };
 
 static bool is_default(const struct sb_job *job, const struct sb_row *row)
@@ -76,10 +83,25 @@ static bool is_default(const struct sb_job *job, const struct sb_row *row)
     return same;
 }
 
+static int check_loss(const struct sb_job *job, struct sb_err *err)
+{
+    if (job->margin < 0 && job->margin != -1)
+        return trouble(job, "margin", SB_ERR_CONFIG, err,
+                       "margin is %.15g; it must be 0 or more, or -1 for the loss's own",
+                       job->margin);
+    if (job->task && job->loss && !strcmp(job->task, "embed") &&
+        !strcmp(job->loss, "batch_hard_triplet"))
+        return trouble(job, "loss", SB_ERR_CONFIG, err,
+                       "loss batch_hard_triplet needs texts with classes (task setfit); for "
+                       "anchors with a positive and a negative there is triplet");
+    return 0;
+}
+
 static int check_task(const struct sb_job *job, struct sb_err *err)
 {
     if (!job->task)
-        return trouble(job, "task", SB_ERR_CONFIG, err, "task is missing: mlm, classify or ner");
+        return trouble(job, "task", SB_ERR_CONFIG, err,
+                       "task is missing: mlm, classify, ner, setfit or embed");
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
         if (!sb_word_is_one_of(owned[i].tasks, job->task) &&
             !is_default(job, sb_row_find(owned[i].key)))
@@ -97,7 +119,7 @@ static int check_task(const struct sb_job *job, struct sb_err *err)
     if (job->labels.count == 1)
         return trouble(job, "labels", SB_ERR_CONFIG, err,
                        "labels has one name; a classifier needs two or more");
-    return 0;
+    return check_loss(job, err);
 }
 
 static int check_model(const struct sb_job *job, struct sb_err *err)
@@ -149,6 +171,7 @@ static int check_columns(const struct sb_job *job, struct sb_err *err)
         const char *key, *column;
     } all[] = {{"text_column", job->text_column},
                {"text_pair_column", job->text_pair_column},
+               {"negative_column", job->negative_column},
                {"label_column", job->label_column}};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         for (size_t j = 0; j < i; j++) {

@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -59,6 +60,36 @@ bool sb_word_is_one_of(const char *words, const char *word)
             break;
     }
     return false;
+}
+
+/* Is a word, like triplet, what a class is named after, like TripletLoss? */
+static bool names_class(const char *word, size_t word_bytes, const char *class_name)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < word_bytes; i++) {
+        if (word[i] == '_')
+            continue;
+        if (tolower((unsigned char)class_name[at]) != word[i])
+            return false;
+        at++;
+    }
+    return !strcmp(class_name + at, "Loss");
+}
+
+/* The names of sentence-transformers' losses become our words, which are never longer by more than
+ * their "Loss". */
+static void take_class_name(char *text, const char *words)
+{
+    for (const char *word = words; *word;) {
+        size_t bytes = strcspn(word, "|");
+        if (names_class(word, bytes, text)) {
+            sb_assert(bytes <= strlen(text));
+            memcpy(text, word, bytes);
+            text[bytes] = 0;
+            return;
+        }
+        word += bytes + (word[bytes] == '|');
+    }
 }
 
 static int wrong_type(const struct assignment *a, const struct sb_flat_item *item,
@@ -144,6 +175,8 @@ static int check_text(const struct assignment *a, const struct sb_flat_item *ite
 static int assign_text(const struct assignment *a, const struct sb_flat_item *item)
 {
     char **value = sb_row_value(a->job, a->row);
+    if (!strcmp(a->row->name, "loss"))
+        take_class_name(item->text, a->row->words);
     if (a->row->type == SB_ROW_word && !sb_word_is_one_of(a->row->words, item->text)) {
         char words[256];
         list_words(words, sizeof(words), a->row->words);

@@ -214,8 +214,10 @@ static void wrong_types_are_refused(void **state)
     read_fails("learning_rate: inf\n", SB_ERR_CONFIG, "1:16: ");
     read_fails("learning_rate: 1e-5x\n", SB_ERR_CONFIG, "1:16: ");
     read_fails("shuffle: yes\n", SB_ERR_CONFIG, "1:10: shuffle is true or false, not 'yes'");
-    read_fails("task: tag\n", SB_ERR_CONFIG, "1:7: task is one of mlm, classify, ner; not 'tag'");
-    read_fails("task: \"\"\n", SB_ERR_CONFIG, "1:7: task is one of mlm, classify, ner; not ''");
+    read_fails("task: tag\n", SB_ERR_CONFIG,
+               "1:7: task is one of mlm, classify, ner, setfit, embed; not 'tag'");
+    read_fails("task: \"\"\n", SB_ERR_CONFIG,
+               "1:7: task is one of mlm, classify, ner, setfit, embed; not ''");
     read_fails("task: mlm|classify\n", SB_ERR_CONFIG, "1:7: task is one of");
     read_fails("seed: [1, 2]\n", SB_ERR_CONFIG, "1:7: seed takes one value, not a list");
     read_fails("seed:\n", SB_ERR_CONFIG, "1:1: seed has no value");
@@ -326,7 +328,7 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
     check_fails(SMALL "warmup_steps: 3\nlr_scheduler_type: constant\n", "6:1: lr_scheduler_type");
     check_fails(SMALL "warmup_steps: 30\nmax_steps: 20\n", "5:1: warmup_steps is 30, more than");
     check_fails(SMALL "labels: [a, b]\n",
-                "5:1: labels belongs to task classify|ner; this task is mlm");
+                "5:1: labels belongs to task classify|ner|setfit; this task is mlm");
     check_fails("task: classify\nwhole_word_mask: true\n",
                 "2:1: whole_word_mask belongs to task mlm");
     check_fails(SMALL "label_all_tokens: true\n",
@@ -340,6 +342,33 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
                 "6:1: text_column and label_column are both '1'");
     check_fails("task: classify\nlabels: [a, b, a]\n", "2:1: labels has 'a' twice");
     check_fails("task: classify\nlabels: [a]\n", "2:1: labels has one name");
+    check_fails("task: classify\nmargin: 1\n", "2:1: margin belongs to task setfit|embed");
+    check_fails("task: embed\nmargin: -0.5\n", "2:1: margin is -0.5; it must be 0 or more");
+    check_fails("task: embed\nloss: batch_hard_triplet\n", "2:1: loss batch_hard_triplet needs");
+}
+
+static void losses_go_by_their_class_names_too(void **state)
+{
+    static const char *const names[][2] = {
+        {"CosineSimilarityLoss", "cosine_similarity"},
+        {"OnlineContrastiveLoss", "online_contrastive"},
+        {"CoSENTLoss", "cosent"},
+        {"BatchHardTripletLoss", "batch_hard_triplet"},
+        {"MultipleNegativesRankingLoss", "multiple_negatives_ranking"},
+        {"triplet", "triplet"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        char assignment[64];
+        struct sb_job job;
+        sb_job_init(&job);
+        snprintf(assignment, sizeof(assignment), "loss=%s", names[i][0]);
+        assert_int_equal(sb_job_set(&job, assignment, NULL), 0);
+        assert_string_equal(job.loss, names[i][1]);
+        sb_job_release(&job);
+    }
+    set_fails("loss=HardLoss", SB_ERR_CONFIG, "loss is one of cosine_similarity, contrastive, ");
+    set_fails("task=MlmLoss", SB_ERR_CONFIG, "task is one of");
 }
 
 static void missing_inputs_are_named_with_their_line(void **state)
@@ -478,6 +507,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(missing_job_file_is_missing_input),
         cmocka_unit_test(malformed_assignments_are_wrong_usage),
         cmocka_unit_test(impossible_combinations_are_refused_where_they_stand),
+        cmocka_unit_test(losses_go_by_their_class_names_too),
         cmocka_unit_test(missing_inputs_are_named_with_their_line),
         cmocka_unit_test(canonical_text_holds_the_numerics_only),
         cmocka_unit_test(difference_survives_any_text),

@@ -276,6 +276,11 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
     task->job = job;
     task->mlm = strcmp(job->task, "mlm") == 0;
     task->ner = strcmp(job->task, "ner") == 0;
+    if (!task->mlm && !task->ner && strcmp(job->task, "classify") != 0) {
+        sb_err_set(err, SB_ERR_CONFIG, "task %s cannot be trained by this version", job->task);
+        sb_task_free(&task);
+        return sb_job_place(job, "task", err);
+    }
     task->bert.pool = pool;
     sb_bert_config_defaults(&task->bert.config);
     task->cache_dir = sb_strdup(
