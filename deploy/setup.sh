@@ -38,6 +38,7 @@ test_packages=(
     jq python3              # read JSON, safetensors and peaks of memory
     gzip xz-utils zstd      # makes compressed inputs
     python3-onnx            # checks exported graphs
+    spin                    # searches the model of the protocol
     nodejs npm              # run them; a node with npm from elsewhere does as well
 )
 

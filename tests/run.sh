@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs every suite:
 #
-#   tests/run.sh          unit, numeric, sim; unit and numeric under the sanitizers; cluster
+#   tests/run.sh          unit, numeric, sim; unit and numeric under the sanitizers; formal, cluster
 #   tests/run.sh --all    and the long suites (tests/cluster/long_*.sh, sim under the sanitizers)
 #
 # The last line is `N passed, N failed, N skipped`; the exit code is 0 only if nothing failed.
@@ -134,8 +134,8 @@ else
     fail_one "the build with sanitizers"
 fi
 
-phase "cluster"
-for file in tests/cluster/*.sh; do
+phase "formal, cluster"
+for file in tests/formal/*.sh tests/cluster/*.sh; do
     [ -e "$file" ] || continue
     case "$file" in */long_*) $long || continue ;; esac
     echo "$file"
