@@ -145,8 +145,16 @@ static void limit_end(double *end_by, const struct child *gone)
         *end_by = limit;
 }
 
-/* Waits for all children; the first failure decides the code, and gives the rest a limited time to
- * end. */
+/* The code of one who only missed another, or who was told to end. */
+static bool is_consequence(int code)
+{
+    return code == SB_ERR_PEER || code == SB_ERR_TERMINATE || code == SB_ERR_INTERRUPT;
+}
+
+/*
+ * Waits for all children.  The first failure gives the rest a limited time to end, and decides the
+ * code; unless it says no more than that somebody is gone, and he says why later.
+ */
 static int watch(struct launch *launch, struct sb_err *err)
 {
     int code = 0, passed_on = 0;
@@ -161,13 +169,14 @@ static int watch(struct launch *launch, struct sb_err *err)
             launch->running--;
             struct sb_err why = SB_ERR_INIT;
             int child_code = exit_code(status, &launch->children[i], &why);
-            if (child_code && !code) {
+            bool first = child_code && !code, vague = code == SB_ERR_PEER && !err->text[0];
+            if (first || (vague && child_code && !is_consequence(child_code))) {
                 code = child_code;
                 *err = why;
-                /* A role that is gone for good must not be waited for by the others. */
-                if (code != SB_ERR_TERMINATE && code != SB_ERR_INTERRUPT)
-                    signal_all(launch, SIGTERM);
             }
+            /* A role that is gone for good must not be waited for by the others. */
+            if (first && code != SB_ERR_TERMINATE && code != SB_ERR_INTERRUPT)
+                signal_all(launch, SIGTERM);
             if (child_code || i == 0)
                 limit_end(&end_by, &launch->children[i]);
         }

@@ -7,7 +7,31 @@
 
 #include <dirent.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+/* Of one process: its files, its metrics and MPI; and of each peer. */
+enum { DESCRIPTORS = 32, DESCRIPTORS_OF_PEER = 4 };
+
+/*
+ * Asks for as many descriptors as a process of this job may open, before it opens the first: in the
+ * middle of a run their end is met by whoever comes last, and the others can only say that he is
+ * gone.
+ */
+static int check_descriptors(const struct sb_job *job, struct sb_err *err)
+{
+    struct rlimit limit;
+    rlim_t needed = DESCRIPTORS + DESCRIPTORS_OF_PEER * ((rlim_t)job->servers + job->workers);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+        return 0;
+    limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+    if (limit.rlim_cur == needed && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return 0;
+    return sb_err_set(err, SB_ERR_IO,
+                      "Too many open files: a process may open %llu (ulimit -n), and one of this "
+                      "job needs %llu",
+                      (unsigned long long)limit.rlim_max, (unsigned long long)needed);
+}
 
 int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv, struct sb_err *err)
 {
@@ -15,7 +39,8 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
     if (sb_run_args_parse(&role->args, argc, argv, err) < 0)
         return -1;
     /* A server reads neither model nor data. */
-    if (strcmp(name, "server") != 0 && sb_job_check_inputs(&role->args.job, err) < 0) {
+    if (check_descriptors(&role->args.job, err) < 0 ||
+        (strcmp(name, "server") != 0 && sb_job_check_inputs(&role->args.job, err) < 0)) {
         sb_run_args_release(&role->args);
         return -1;
     }

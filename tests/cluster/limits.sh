@@ -32,3 +32,5 @@ else
 fi
 exits "too few descriptors are an I/O error" 74 "Too many open files" bash -c "ulimit -n 12; exec \"\$0\" \"\$@\"" \
     "$build/shardbert" train "$work/job.yaml" --set "output_dir=$work/few" --servers 1 --workers 1
+exits "a soft limit that is too low is raised" 0 "" bash -c "ulimit -Sn 12; exec \"\$0\" \"\$@\"" \
+    "$build/shardbert" train "$work/job.yaml" --set threads=1 --set max_steps=2 --set "output_dir=$work/soft" --servers 1 --workers 1
