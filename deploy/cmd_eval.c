@@ -4,9 +4,13 @@
 #include "entities_json.h"
 #include "evaluate.h"
 #include "file.h"
+#include "interval.h"
+#include "intervals.h"
 #include "model_files.h"
 #include "results.h"
+#include "scored.h"
 #include "scores.h"
+#include "sums.h"
 #include "task.h"
 
 #include <inttypes.h>
@@ -15,7 +19,7 @@
 
 enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY, TASK_NER };
 
-enum { PASS_TOKENS = 4096, STRIDE = 32 };
+enum { PASS_TOKENS = 4096, STRIDE = 32, FINE_BLOCKS = 32 };
 
 struct eval {
     const char *model;
@@ -29,9 +33,12 @@ struct eval {
 
     struct sb_infer infer;
     struct sb_dataset *dataset;
-    struct sb_stats stats;
-    double *counts;      /* classify: confusion [K, K]; ner: those of entities.h */
-    struct sb_tags tags; /* ner */
+    /* The sums of all samples: those of sums.h, then classify: confusion [K, K]; ner: those of
+     * entities.h. */
+    double *sums; /* [width] */
+    size_t width;
+    struct sb_blocks blocks; /* the same of parts of the data; for classify without the counts */
+    struct sb_tags tags;     /* ner */
 };
 
 enum {
@@ -240,15 +247,68 @@ static int check_tagger(const char *model, struct sb_err *err)
 }
 
 static int evaluate(struct eval *eval, uint64_t first, uint64_t end, struct sb_arena *arena,
-                    struct sb_stats *slot, struct sb_err *err)
+                    struct sb_stats *stats, double *counts, struct sb_err *err)
 {
     const struct sb_infer *infer = &eval->infer;
     if (eval->task == TASK_NER)
         return sb_evaluate_tags(&infer->bert, eval->dataset, infer->tokenizer, &eval->tags, first,
-                                end, eval->pass_tokens, arena, slot, eval->counts, err);
+                                end, eval->pass_tokens, arena, stats, counts, err);
     return sb_evaluate(&infer->bert, eval->dataset, infer->tokenizer,
                        eval->task == TASK_MLM ? &eval->masks : NULL, first, end, eval->pass_tokens,
-                       arena, slot, eval->counts, err);
+                       arena, stats, counts, err);
+}
+
+/* How the samples are cut: slots, whose sums are computed together, and blocks of slots. */
+struct cut {
+    uint64_t slot_samples, slot_count, block_slots;
+};
+
+/*
+ * As training evaluates, so that both give the same sums and intervals; but a set that is too small
+ * for intervals then is cut finer.
+ */
+static struct cut cut_samples(uint64_t count)
+{
+    struct cut cut = {.slot_samples = SB_EVAL_SLOT_SAMPLES};
+    if (count <= (SB_BOOTSTRAP_BLOCKS_MIN - 1) * SB_EVAL_SLOT_SAMPLES)
+        cut.slot_samples = (count + FINE_BLOCKS - 1) / FINE_BLOCKS;
+    cut.slot_count = (count + cut.slot_samples - 1) / cut.slot_samples;
+    cut.block_slots = sb_block_slots(cut.slot_count);
+    return cut;
+}
+
+static void add_slot(struct eval *eval, double *block, const double *slot)
+{
+    for (size_t i = 0; i < eval->width; i++)
+        eval->sums[i] += slot[i];
+    for (size_t i = 0; i < eval->blocks.width; i++)
+        block[i] += slot[i];
+}
+
+static int evaluate_all(struct eval *eval, struct sb_err *err)
+{
+    struct sb_arena arena = SB_ARENA_INIT;
+    uint64_t count = sb_dataset_count(eval->dataset);
+    struct cut cut = cut_samples(count);
+    size_t block_width = eval->task == TASK_CLASSIFY ? SB_SUM_COUNT : eval->width;
+    eval->sums = sb_calloc(eval->width, sizeof(*eval->sums));
+    eval->blocks = (struct sb_blocks){
+        .count = (cut.slot_count + cut.block_slots - 1) / cut.block_slots, .width = block_width};
+    eval->blocks.sums = sb_calloc(eval->blocks.count * block_width, sizeof(double));
+    double *slot_sums = sb_alloc(eval->width * sizeof(*slot_sums));
+    int rc = 0;
+    for (uint64_t slot = 0; rc == 0 && slot < cut.slot_count; slot++) {
+        uint64_t first = slot * cut.slot_samples, left = count - first;
+        struct sb_stats stats = {0};
+        memset(slot_sums, 0, eval->width * sizeof(*slot_sums));
+        rc = evaluate(eval, first, first + (left < cut.slot_samples ? left : cut.slot_samples),
+                      &arena, &stats, slot_sums + SB_SUM_COUNT, err);
+        memcpy(slot_sums, &stats, sizeof(stats));
+        add_slot(eval, eval->blocks.sums + slot / cut.block_slots * block_width, slot_sums);
+    }
+    free(slot_sums);
+    sb_arena_release(&arena);
+    return rc;
 }
 
 static int compute(struct eval *eval, struct sb_err *err)
@@ -261,71 +321,84 @@ static int compute(struct eval *eval, struct sb_err *err)
         open_data(eval, err) < 0)
         return -1;
     size_t K = eval->infer.bert.config.label_count;
-    struct sb_arena arena = SB_ARENA_INIT;
-    if (eval->task == TASK_NER)
+    eval->width = SB_SUM_COUNT;
+    if (eval->task == TASK_NER) {
         sb_tags_init(&eval->tags, eval->infer.bert.config.labels, K);
-    eval->counts = sb_calloc(K * K + sb_entity_count_count(K), sizeof(*eval->counts));
-    /* Slot by slot, as training evaluates: the same sums in the same order. */
-    uint64_t first = 0, end, count = sb_dataset_count(eval->dataset);
-    int rc = 0;
-    for (; rc == 0 && first < count; first = end) {
-        struct sb_stats slot = {0};
-        end = count - first < SB_EVAL_SLOT_SAMPLES ? count : first + SB_EVAL_SLOT_SAMPLES;
-        rc = evaluate(eval, first, end, &arena, &slot, err);
-        sb_stats_add(&eval->stats, &slot);
+        eval->width += sb_entity_count_count(eval->tags.type_count);
+    } else if (eval->task == TASK_CLASSIFY) {
+        eval->width += K * K;
     }
-    sb_arena_release(&arena);
-    if (rc == 0 && eval->stats.targets == 0)
+    if (evaluate_all(eval, err) < 0)
+        return -1;
+    if (eval->sums[SB_SUM_TARGETS] == 0)
         return sb_err_set(err, SB_ERR_DATA, "there is nothing to predict in '%s'", eval->paths[0]);
-    return rc;
+    return 0;
 }
 
-static json_t *describe_mlm(const struct eval *eval)
+/* ---- scores: whatever has a fraction is a function of sums, and so may have an interval ---- */
+
+static json_t *describe(const double *sums, const void *context)
 {
-    double loss = eval->stats.loss / eval->stats.targets;
+    const struct eval *eval = context;
+    const double *counts = sums + SB_SUM_COUNT;
+    double loss = sums[SB_SUM_LOSS] / sums[SB_SUM_TARGETS];
     json_t *out = json_object();
-    json_object_set_new(out, "samples", json_integer((json_int_t)eval->stats.samples));
-    json_object_set_new(out, "targets", json_integer((json_int_t)eval->stats.targets));
     json_object_set_new(out, "loss", sb_answer_number(loss));
-    json_object_set_new(out, "perplexity", sb_answer_number(sb_perplexity(loss)));
+    if (eval->task == TASK_MLM)
+        json_object_set_new(out, "perplexity", sb_answer_number(sb_perplexity(loss)));
+    else if (eval->task == TASK_NER)
+        sb_entities_describe(out, counts, &eval->tags);
+    else {
+        struct sb_scores scores;
+        double score;
+        sb_scores_from_confusion(&scores, counts, eval->infer.bert.config.label_count);
+        for (size_t i = 0; sb_score_name(i); i++)
+            if (sb_scores_get(&score, &scores, sb_score_name(i)))
+                json_object_set_new(out, sb_score_name(i), sb_answer_number(score));
+    }
     return out;
 }
 
-static json_t *describe_classify(const struct eval *eval)
+static void add_confusion(json_t *out, const struct eval *eval)
 {
     const struct sb_bert_config *config = &eval->infer.bert.config;
+    const double *counts = eval->sums + SB_SUM_COUNT;
     size_t K = config->label_count;
-    struct sb_scores scores;
-    sb_scores_from_confusion(&scores, eval->counts, K);
-    json_t *out = json_object();
     json_t *labels = json_array();
     json_t *confusion = json_array();
     for (size_t i = 0; i < K; i++) {
         json_t *row = json_array();
         for (size_t j = 0; j < K; j++)
-            json_array_append_new(row, json_integer((json_int_t)eval->counts[i * K + j]));
+            json_array_append_new(row, json_integer((json_int_t)counts[i * K + j]));
         json_array_append_new(confusion, row);
         json_array_append_new(labels, json_string(config->labels[i]));
     }
-    json_object_set_new(out, "samples", json_integer((json_int_t)eval->stats.samples));
-    json_object_set_new(out, "loss", sb_answer_number(eval->stats.loss / eval->stats.targets));
-    for (size_t i = 0; sb_score_name(i); i++) {
-        double score;
-        if (sb_scores_get(&score, &scores, sb_score_name(i)))
-            json_object_set_new(out, sb_score_name(i), sb_answer_number(score));
-    }
     json_object_set_new(out, "labels", labels);
     json_object_set_new(out, "confusion_matrix", confusion);
-    return out;
 }
 
-static json_t *describe_ner(const struct eval *eval)
+static json_t *describe_all(const struct eval *eval)
 {
-    json_t *out = json_object();
-    json_object_set_new(out, "samples", json_integer((json_int_t)eval->stats.samples));
-    json_object_set_new(out, "targets", json_integer((json_int_t)eval->stats.targets));
-    json_object_set_new(out, "loss", sb_answer_number(eval->stats.loss / eval->stats.targets));
-    sb_entities_describe(out, eval->counts, &eval->tags);
+    char words[256];
+    bool classify = eval->task == TASK_CLASSIFY;
+    struct sb_intervals intervals = {
+        .describe = describe,
+        .context = eval,
+        .blocks = &eval->blocks,
+        .confusion = classify ? eval->sums + SB_SUM_COUNT : NULL,
+        .class_count = classify ? eval->infer.bert.config.label_count : 0,
+    };
+    json_t *out = json_object(), *plain = describe(eval->sums, eval);
+    json_t *scores = sb_intervals_beside(plain, &intervals, words, sizeof(words));
+    json_object_set_new(out, "samples", json_integer((json_int_t)eval->sums[SB_SUM_SAMPLES]));
+    if (!classify)
+        json_object_set_new(out, "targets", json_integer((json_int_t)eval->sums[SB_SUM_TARGETS]));
+    json_object_update(out, scores);
+    json_object_set_new(out, "ci_method", json_string(words));
+    if (classify)
+        add_confusion(out, eval);
+    json_decref(plain);
+    json_decref(scores);
     return out;
 }
 
@@ -354,15 +427,17 @@ static void print_table(json_t *scores)
 {
     const char *key;
     json_t *value;
+    char text[SB_SCORE_TEXT_BYTES];
     json_object_foreach(scores, key, value)
     {
         if (json_is_integer(value))
             printf("%-20s %12" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
         else if (json_is_real(value))
-            printf("%-20s %12.4f\n", key, json_real_value(value));
+            printf("%-20s       %s\n", key, sb_score_text(text, scores, key, "samples"));
     }
     if (json_object_get(scores, "entities"))
         sb_entities_print(scores);
+    printf("\n%s\n", json_string_value(json_object_get(scores, "ci_method")));
     const json_t *labels = json_object_get(scores, "labels");
     if (labels && json_array_size(labels) <= 12)
         print_confusion(labels, json_object_get(scores, "confusion_matrix"));
@@ -394,12 +469,10 @@ static int print_scores(const struct eval *eval, struct sb_err *err)
 {
     if (eval->task == TASK_MLM && !eval->line_by_line)
         say_training_length(eval);
-    json_t *scores = eval->task == TASK_MLM   ? describe_mlm(eval)
-                     : eval->task == TASK_NER ? describe_ner(eval)
-                                              : describe_classify(eval);
-    if (eval->stats.truncated > 0)
-        fprintf(stderr, "shardbert: %.0f of %.0f samples were cut to fit\n", eval->stats.truncated,
-                eval->stats.samples);
+    json_t *scores = describe_all(eval);
+    if (eval->sums[SB_SUM_TRUNCATED] > 0)
+        fprintf(stderr, "shardbert: %.0f of %.0f samples were cut to fit\n",
+                eval->sums[SB_SUM_TRUNCATED], eval->sums[SB_SUM_SAMPLES]);
     if (eval->json)
         return sb_answer_print(scores, err) < 0 ? -1 : sb_cmd_finish_output(err);
     print_table(scores);
@@ -419,7 +492,10 @@ int sb_cmd_eval(int argc, char **argv)
             "models can be compared. classify: loss, accuracy, precision, recall and F1 (macro, "
             "micro, weighted), Matthews correlation, confusion matrix (rows: gold). ner: loss, "
             "accuracy and micro F1 of the tokens (without O), and precision, recall and F1 of "
-            "whole entities by seqeval's rules, default and strict.",
+            "whole entities by seqeval's rules, default and strict. Each score with its 95 % "
+            "interval and the number of samples; ci_method says how intervals were made. They "
+            "speak "
+            "of the draw of the samples, not of the seed of the training.",
     };
     struct eval eval = {
         .masks = {.probability = 0.15}, .pass_tokens = PASS_TOKENS, .stride = STRIDE};
@@ -430,7 +506,8 @@ int sb_cmd_eval(int argc, char **argv)
     if (rc == 0)
         rc = print_scores(&eval, &err);
     sb_infer_release(&eval.infer);
-    free(eval.counts);
+    free(eval.sums);
+    free(eval.blocks.sums);
     sb_tags_release(&eval.tags);
     free(eval.paths);
     return rc < 0 ? sb_cmd_fail(&err) : 0;

@@ -1,6 +1,7 @@
 #include "entities_json.h"
 
 #include "answer.h"
+#include "scored.h"
 
 #include <stdio.h>
 
@@ -48,11 +49,11 @@ void sb_entities_describe(json_t *out, const double *counts, const struct sb_tag
 
 static void print_row(const char *name, const json_t *score)
 {
-    printf("%-20s %10.4f %10.4f %10.4f %10" JSON_INTEGER_FORMAT "\n", name,
+    char f1[SB_SCORE_TEXT_BYTES];
+    printf("%-20s %10.4f %10.4f %10" JSON_INTEGER_FORMAT "     %s\n", name,
            json_real_value(json_object_get(score, "precision")),
            json_real_value(json_object_get(score, "recall")),
-           json_real_value(json_object_get(score, "f1")),
-           json_integer_value(json_object_get(score, "support")));
+           json_integer_value(json_object_get(score, "support")), sb_value_text(f1, score, "f1"));
 }
 
 void sb_entities_print(const json_t *scores)
@@ -62,8 +63,8 @@ void sb_entities_print(const json_t *scores)
         const json_t *of_mode = json_object_get(entities, MODES[mode]);
         const char *type;
         json_t *score;
-        printf("\nentities, %-10s %10s %10s %10s %10s\n", MODES[mode], "precision", "recall", "f1",
-               "support");
+        printf("\nentities, %-10s %10s %10s %10s     %s\n", MODES[mode], "precision", "recall",
+               "support", "f1");
         json_object_foreach(json_object_get(of_mode, "types"), type, score) print_row(type, score);
         for (int average = 0; average <= SB_ENTITY_WEIGHTED; average++)
             print_row(AVERAGES[average], json_object_get(of_mode, AVERAGES[average]));

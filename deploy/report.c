@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "scored.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -138,8 +139,23 @@ static void report_step(struct sb_report *report, const struct sb_event *event)
     report->tokens = report->seconds = report->loss = report->targets = 0;
 }
 
+/* What the task is judged by, for a person: "eval_f1_macro 0.7927 [0.768, 0.815] of 1066". */
+static void tell_score(char *out, size_t bytes, const json_t *results, const char *task)
+{
+    char key[SB_METRIC_NAME_BYTES], count_key[32], text[SB_SCORE_TEXT_BYTES];
+    const char *prefix = json_object_get(results, "test_samples") ? "test" : "eval";
+    const char *names[] = {sb_metric_of_task(task), "eval_loss"};
+    snprintf(count_key, sizeof(count_key), "%s_samples", prefix);
+    out[0] = 0;
+    for (size_t i = 0; i < 2 && !out[0]; i++) {
+        snprintf(key, sizeof(key), "%s%s", prefix, names[i] + strlen("eval"));
+        if (json_is_number(json_object_get(results, key)))
+            snprintf(out, bytes, "%s %s", key, sb_score_text(text, results, key, count_key));
+    }
+}
+
 /* The numbers of an evaluation, on a line of their own. */
-static void report_eval(const struct sb_event *event)
+static void report_eval(const struct sb_event *event, const char *task)
 {
     struct sb_field fields[24];
     size_t count = 0;
@@ -147,7 +163,11 @@ static void report_eval(const struct sb_event *event)
     json_t *results = json_loads(event->json ? event->json : "{}", 0, &fault);
     const char *key;
     json_t *value;
+    char score[SB_METRIC_NAME_BYTES + SB_SCORE_TEXT_BYTES];
+    tell_score(score, sizeof(score), results, task);
     fields[count++] = sb_u64("step", event->step);
+    if (score[0])
+        fields[count++] = sb_text("score", score);
     json_object_foreach(results, key, value)
     {
         if (json_is_number(value) && count < sizeof(fields) / sizeof(*fields) &&
@@ -179,7 +199,7 @@ void sb_report_event(void *context, const struct sb_event *event)
         report_step(report, event);
         break;
     case SB_EVENT_EVAL:
-        report_eval(event);
+        report_eval(event, report->job->task);
         break;
     case SB_EVENT_SAVED:
         sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_LAST_STEP, (double)event->step);

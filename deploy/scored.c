@@ -38,6 +38,20 @@ static double *read_confusion(const json_t *results, size_t *K)
     return confusion;
 }
 
+/* {low, high} of NAME_ci; false if there is none. */
+static int read_interval(double ends[2], const json_t *results, const char *key)
+{
+    char name[SB_METRIC_NAME_BYTES + 8];
+    snprintf(name, sizeof(name), "%.60s_ci", key);
+    const json_t *pair = json_object_get(results, name);
+    for (size_t i = 0; i < 2; i++) {
+        if (!json_is_number(json_array_get(pair, i)))
+            return 0;
+        ends[i] = json_number_value(json_array_get(pair, i));
+    }
+    return 1;
+}
+
 static int unknown_metric(const json_t *results, const char *folder, const char *metric,
                           struct sb_err *err)
 {
@@ -65,10 +79,18 @@ static int read_score(struct sb_scored *scored, const json_t *results, const cha
         return unknown_metric(results, folder, metric, err);
     scored->value = json_number_value(value);
     scored->samples = json_number_value(json_object_get(results, "eval_samples"));
+    /* Results of an older version have no intervals, but their matrix makes them. */
+    double ends[2];
     size_t K;
     double *confusion = read_confusion(results, &K);
+    const char *name = scored->metric + PREFIX_BYTES;
     if (confusion)
-        scored->interval = sb_interval_of_score(confusion, K, scored->metric + PREFIX_BYTES, seed);
+        scored->interval = sb_interval_of_score(confusion, K, name, seed);
+    if (read_interval(ends, results, scored->metric)) {
+        const char *method = scored->interval.method;
+        scored->interval =
+            (struct sb_interval){ends[0], ends[1], method ? method : "bootstrap of blocks"};
+    }
     free(confusion);
     return 0;
 }
@@ -99,6 +121,27 @@ int sb_scored_read(struct sb_scored *scored, const char *folder, const char *tas
     }
     json_decref(results);
     return rc;
+}
+
+char *sb_value_text(char out[SB_SCORE_TEXT_BYTES], const json_t *results, const char *key)
+{
+    char interval[48] = "";
+    double ends[2];
+    if (read_interval(ends, results, key))
+        snprintf(interval, sizeof(interval), " [%.3f, %.3f]", ends[0], ends[1]);
+    snprintf(out, SB_SCORE_TEXT_BYTES, "%.4f%s", json_number_value(json_object_get(results, key)),
+             interval);
+    return out;
+}
+
+char *sb_score_text(char out[SB_SCORE_TEXT_BYTES], const json_t *results, const char *key,
+                    const char *count_key)
+{
+    sb_value_text(out, results, key);
+    size_t used = strlen(out);
+    snprintf(out + used, SB_SCORE_TEXT_BYTES - used, " of %.0f",
+             json_number_value(json_object_get(results, count_key)));
+    return out;
 }
 
 char *sb_interval_text(char out[48], const struct sb_interval *interval)

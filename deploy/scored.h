@@ -30,6 +30,15 @@ int sb_metric_is_loss(const char *metric);
 int sb_scored_read(struct sb_scored *scored, const char *folder, const char *task,
                    const char *metric, uint64_t seed, struct sb_err *err);
 
+/*
+ * "0.7927 [0.768, 0.815] of 1066": results[key] with its interval results[key_ci], if there is one,
+ * and how many samples it is of, results[count_key]; the value text is the same without that.
+ */
+enum { SB_SCORE_TEXT_BYTES = 96 };
+char *sb_value_text(char out[SB_SCORE_TEXT_BYTES], const json_t *results, const char *key);
+char *sb_score_text(char out[SB_SCORE_TEXT_BYTES], const json_t *results, const char *key,
+                    const char *count_key);
+
 /* "[0.6651, 0.7810]", or "-". */
 char *sb_interval_text(char out[48], const struct sb_interval *interval);
 /* {"low", "high", "level", "method"}, or null. */

@@ -6,10 +6,12 @@ const char *sb_sweep_interval_words(const struct sb_sweep *sweep)
 {
     const char *method = sweep->count ? sweep->rows[0].scored.interval.method : NULL;
     if (!method)
-        return "no interval: the score has no confusion matrix";
-    return !strcmp(method, "Wilson")
-               ? "95 % interval: Wilson"
-               : "95 % interval: bootstrap of the confusion matrix, 2000 draws";
+        return "no interval: too few samples (eval_ci_method in eval_results.json)";
+    return !strcmp(method, "Wilson")      ? "95 % interval: Wilson"
+           : !strcmp(method, "bootstrap") ? "95 % interval: bootstrap of the confusion matrix, "
+                                            "2000 draws"
+                                          : "95 % interval: bootstrap of blocks of samples, "
+                                            "2000 draws";
 }
 
 char *sb_count_text(char out[24], double count)

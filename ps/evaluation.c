@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "entities.h"
+#include "intervals.h"
 #include "scores.h"
 
 #include <stdio.h>
@@ -79,9 +80,6 @@ static json_t *matrix(const double *confusion, size_t K)
 static void add_class_scores(json_t *results, const char *prefix, const double *confusion, size_t K)
 {
     struct sb_scores scores;
-    char key[64];
-    snprintf(key, sizeof(key), "%s_confusion_matrix", prefix);
-    json_object_set_new(results, key, matrix(confusion, K));
     const char *name;
     double value;
     sb_scores_from_confusion(&scores, confusion, K);
@@ -125,14 +123,18 @@ static void add_entity_scores(json_t *results, const char *prefix, const double 
     }
 }
 
-json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
+/* A set as its scores are made: whose they are and what they are called. */
+struct view {
+    const Sb__EvalSet *set;
+    const char *prefix;
+};
+
+/* Everything that is a function of sums and has a fraction: each may have an interval. */
+static json_t *describe(const double *all, const void *context)
 {
-    const Sb__EvalSet *set = evaluation->set;
-    const char *prefix = strcmp(set->name, "test") ? "eval" : "test";
-    double *all = sb_calloc(evaluation->width, sizeof(double));
-    for (uint64_t slot = 0; slot < set->slot_count; slot++)
-        for (size_t i = 0; i < evaluation->width; i++)
-            all[i] += evaluation->sums[slot * evaluation->width + i];
+    const struct view *view = context;
+    const Sb__EvalSet *set = view->set;
+    const char *prefix = view->prefix;
     struct sb_sums sums;
     memcpy(sums.of, all, sizeof(sums.of));
     json_t *results = json_object();
@@ -148,8 +150,64 @@ json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
         if (targets > 0)
             set_score(results, prefix, "perplexity", sb_perplexity(loss));
     }
-    set_count(results, prefix, "samples", sums.of[SB_SUM_SAMPLES]);
-    set_count(results, prefix, "targets", targets);
+    return results;
+}
+
+/* Slots are added up to blocks in their order.  A confusion matrix is drawn by its examples, and
+ * not by blocks. */
+static void make_blocks(struct sb_blocks *blocks, const struct sb_evaluation *evaluation,
+                        bool has_confusion)
+{
+    uint64_t slot_count = evaluation->set->slot_count, slots_each = sb_block_slots(slot_count);
+    size_t width = has_confusion ? SB_SUM_COUNT : evaluation->width;
+    *blocks = (struct sb_blocks){.count = (size_t)((slot_count + slots_each - 1) / slots_each),
+                                 .width = width};
+    blocks->sums = sb_calloc(blocks->count * width + 1, sizeof(double));
+    for (uint64_t slot = 0; slot < slot_count; slot++)
+        for (size_t i = 0; i < width; i++)
+            blocks->sums[slot / slots_each * width + i] +=
+                evaluation->sums[slot * evaluation->width + i];
+}
+
+static json_t *add_intervals(json_t *scores, const struct sb_evaluation *evaluation,
+                             const struct view *view, const double *all)
+{
+    const Sb__EvalSet *set = evaluation->set;
+    bool has_confusion = !set->n_types && set->label_count;
+    struct sb_blocks blocks;
+    char words[256], key[64];
+    make_blocks(&blocks, evaluation, has_confusion);
+    struct sb_intervals intervals = {
+        .describe = describe,
+        .context = view,
+        .blocks = &blocks,
+        .confusion = has_confusion ? all + SB_SUM_COUNT : NULL,
+        .class_count = has_confusion ? set->label_count : 0,
+    };
+    json_t *results = sb_intervals_beside(scores, &intervals, words, sizeof(words));
+    snprintf(key, sizeof(key), "%s_ci_method", view->prefix);
+    json_object_set_new(results, key, json_string(words));
+    free(blocks.sums);
+    json_decref(scores);
+    return results;
+}
+
+json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
+{
+    const Sb__EvalSet *set = evaluation->set;
+    struct view view = {set, strcmp(set->name, "test") ? "eval" : "test"};
+    double *all = sb_calloc(evaluation->width, sizeof(double));
+    for (uint64_t slot = 0; slot < set->slot_count; slot++)
+        for (size_t i = 0; i < evaluation->width; i++)
+            all[i] += evaluation->sums[slot * evaluation->width + i];
+    json_t *results = add_intervals(describe(all, &view), evaluation, &view, all);
+    if (!set->n_types && set->label_count) {
+        char key[64];
+        snprintf(key, sizeof(key), "%s_confusion_matrix", view.prefix);
+        json_object_set_new(results, key, matrix(all + SB_SUM_COUNT, set->label_count));
+    }
+    set_count(results, view.prefix, "samples", all[SB_SUM_SAMPLES]);
+    set_count(results, view.prefix, "targets", all[SB_SUM_TARGETS]);
     free(all);
     return results;
 }

@@ -57,15 +57,16 @@ void sb_history_report(struct sb_history *history, uint64_t step, double epoch, 
     history->since = (struct sb_sums){0};
 }
 
-/* Lists and tables (of the same key) of older entries go: a run may have thousands of evaluations.
- */
+/* Lists, tables and sentences (of the same key) of older entries go: a run may have thousands of
+ * evaluations. */
 static void drop_older_tables(json_t *log, json_t *results)
 {
     const char *key;
     json_t *value;
     json_object_foreach(results, key, value)
     {
-        for (size_t i = 0; json_is_array(value) && i < json_array_size(log); i++)
+        bool goes = json_is_array(value) || json_is_string(value);
+        for (size_t i = 0; goes && i < json_array_size(log); i++)
             json_object_del(json_array_get(log, i), key);
     }
 }

@@ -62,7 +62,8 @@ static json_t *train_results(const json_t *history)
     return out;
 }
 
-/* The log without the tables of an evaluation, which stand in eval_results.json. */
+/* The log without the tables, intervals and sentences of an evaluation, which stand in
+ * eval_results.json. */
 static json_t *plain_log(const json_t *log)
 {
     json_t *out = json_deep_copy(log);
@@ -72,7 +73,7 @@ static json_t *plain_log(const json_t *log)
         void *next;
         json_object_foreach_safe(entry, next, key, value)
         {
-            if (json_is_array(value))
+            if (json_is_array(value) || json_is_string(value))
                 json_object_del(entry, key);
         }
     }

@@ -108,8 +108,9 @@ is "eval without --json prints a table" \
 for _ in 1 2 3 4 5; do grep -v '^{' $texts; done >"$work/corpus.txt"
 eval_mlm=("$shardbert" eval --model "$model" --task mlm --data "$work/corpus.txt" --json)
 "${eval_mlm[@]}" >"$out" 2>/dev/null
-is "eval mlm gives samples, targets, loss and perplexity" "$(jq -c keys_unsorted "$out")" \
-    '["samples","targets","loss","perplexity"]'
+is "eval mlm gives samples, targets, loss and perplexity, with intervals" "$(jq -c keys_unsorted "$out")" \
+    '["samples","targets","loss","loss_ci","perplexity","perplexity_ci","ci_method"]'
+is "a score lies in its interval" "$(jq '.loss_ci[0] < .loss and .loss < .loss_ci[1]' "$out")" true
 is "perplexity is exp of the loss" "$(jq '((.loss | exp) - .perplexity | fabs) / .perplexity < 1e-6' "$out")" true
 is "the same text has the same masks for ever" "$("${eval_mlm[@]}" 2>/dev/null)" "$(cat "$out")"
 is "threads and passes leave no trace in what is masked" \

@@ -4,6 +4,8 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 static double number(const json_t *results, const char *key)
 {
@@ -55,11 +57,78 @@ static void nothing_to_predict_is_no_perfect_loss(void **state)
     json_decref(results);
 }
 
+/* Slots of 10 targets whose mean losses are 1, 2 ... count. */
+static json_t *rising(size_t count)
+{
+    double slots[40][SB_SUM_COUNT] = {{0}};
+    assert_true(count <= 40);
+    for (size_t i = 0; i < count; i++) {
+        slots[i][SB_SUM_SAMPLES] = slots[i][SB_SUM_TARGETS] = 10;
+        slots[i][SB_SUM_LOSS] = 10 * (double)(i + 1);
+    }
+    return evaluate((const double(*)[SB_SUM_COUNT])slots, count);
+}
+
+/* The mean of 40 numbers: normal, with the deviation of 1 .. 40 by the root of 40, and Student's
+ * 2.0227 for 39 degrees. */
+static void a_score_of_sums_has_the_interval_of_its_blocks(void **state)
+{
+    (void)state;
+    json_t *results = rising(40), *ci = json_object_get(results, "eval_loss_ci");
+    double half = 2.0227 * sqrt((40.0 * 40 - 1) / 12 / 39);
+    double low = json_number_value(json_array_get(ci, 0));
+    double high = json_number_value(json_array_get(ci, 1));
+    assert_true(fabs(low - (20.5 - half)) < 0.1 * half && fabs(high - (20.5 + half)) < 0.1 * half);
+    ci = json_object_get(results, "eval_perplexity_ci");
+    assert_true(fabs(json_number_value(json_array_get(ci, 0)) / exp(low) - 1) < 1e-9);
+    assert_non_null(strstr(json_string_value(json_object_get(results, "eval_ci_method")),
+                           "40 blocks of 10 samples"));
+    json_decref(results);
+}
+
+static void too_few_blocks_have_no_interval_and_this_is_said(void **state)
+{
+    (void)state;
+    json_t *results = rising(7);
+    assert_null(json_object_get(results, "eval_loss_ci"));
+    assert_non_null(
+        strstr(json_string_value(json_object_get(results, "eval_ci_method")), "fewer than 8"));
+    json_decref(results);
+}
+
+static void each_score_of_a_classification_lies_in_its_interval(void **state)
+{
+    (void)state;
+    struct sb_evaluation evaluation;
+    Sb__EvalSet set = SB__EVAL_SET__INIT;
+    set.name = (char *)(uintptr_t) "test";
+    set.slot_count = 1;
+    set.label_count = 2;
+    double slot[SB_SUM_COUNT + 4] = {60, 600, 60, 40, 45, 0, 25, 5, 10, 20};
+    sb_evaluation_begin(&evaluation, &set, 0);
+    assert_int_equal(sb_evaluation_take(&evaluation, 0, slot, SB_SUM_COUNT + 4), 1);
+    json_t *results = sb_evaluation_results(&evaluation);
+    static const char *const names[] = {"test_accuracy", "test_f1_macro", "test_mcc"};
+    for (size_t i = 0; i < 3; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "%s_ci", names[i]);
+        json_t *ci = json_object_get(results, key);
+        assert_true(json_number_value(json_array_get(ci, 0)) < number(results, names[i]));
+        assert_true(number(results, names[i]) < json_number_value(json_array_get(ci, 1)));
+    }
+    assert_null(json_object_get(results, "test_loss_ci"));
+    json_decref(results);
+    sb_evaluation_end(&evaluation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_target_weighs_the_same),
         cmocka_unit_test(nothing_to_predict_is_no_perfect_loss),
+        cmocka_unit_test(a_score_of_sums_has_the_interval_of_its_blocks),
+        cmocka_unit_test(too_few_blocks_have_no_interval_and_this_is_said),
+        cmocka_unit_test(each_score_of_a_classification_lies_in_its_interval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
