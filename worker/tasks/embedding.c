@@ -7,15 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One step: its items in the order of the step, and where the rows of each are in the group. */
+/*
+ * One step: its items in their order, and where their texts are.  A group travels slot after slot;
+ * losses see its rows in the order of the step, so that the cut into slots leaves no trace in them.
+ */
 struct sb_embed_step {
     uint64_t step;
     size_t count;
     struct sb_item *items;
     uint32_t *lengths;    /* tokens of an item, all its texts */
     uint32_t *slot_of;    /* [count] */
-    uint32_t *first_row;  /* [count] of the item's first text */
-    uint32_t *slot_start; /* [slots + 1] rows */
+    uint32_t *first_row;  /* [count + 1] of the item's first text, in the order of the step */
+    uint32_t *slot_start; /* [slots + 1] rows, as they travel */
     uint32_t first_slot;  /* that has an item */
 };
 
@@ -23,8 +26,8 @@ struct sb_embed_step {
 struct piece {
     struct sb_batch batch;
     const uint32_t *items; /* [item_count] of the step */
+    uint32_t *first_row;   /* [item_count] in the batch */
     size_t item_count;
-    uint32_t first_row; /* in the group */
 };
 
 bool sb_embedding_loss_find(enum sb_embedding_loss *loss, const char *name)
@@ -57,6 +60,7 @@ void sb_embedding_init(struct sb_embedding *embedding, const struct sb_embedding
 void sb_embedding_release(struct sb_embedding *embedding)
 {
     sb_arena_release(&embedding->step_arena);
+    sb_arena_release(&embedding->group_arena);
     *embedding = (struct sb_embedding){0};
 }
 
@@ -79,15 +83,17 @@ static uint32_t item_length(const struct sb_item_source *source, const struct sb
 static void place_rows(struct sb_embed_step *s, uint32_t slots)
 {
     uint32_t row = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        s->first_row[i] = row;
+        row += s->items[i].text_count;
+    }
+    s->first_row[s->count] = row;
+    row = 0;
     s->first_slot = slots;
     for (uint32_t slot = 0; slot < slots; slot++) {
         s->slot_start[slot] = row;
-        for (size_t i = 0; i < s->count; i++) {
-            if (s->slot_of[i] != slot)
-                continue;
-            s->first_row[i] = row;
-            row += s->items[i].text_count;
-        }
+        for (size_t i = 0; i < s->count; i++)
+            row += s->slot_of[i] == slot ? s->items[i].text_count : 0;
         if (row && s->first_slot == slots)
             s->first_slot = slot;
     }
@@ -113,7 +119,7 @@ static struct sb_embed_step *take_step(struct sb_embedding *embedding, uint64_t 
     s->items = sb_arena_array(arena, struct sb_item, s->count);
     s->lengths = sb_arena_array(arena, uint32_t, s->count);
     s->slot_of = sb_arena_array(arena, uint32_t, s->count);
-    s->first_row = sb_arena_array(arena, uint32_t, s->count);
+    s->first_row = sb_arena_array(arena, uint32_t, s->count + 1);
     s->slot_start = sb_arena_array(arena, uint32_t, options->slots + 1);
     for (size_t i = 0; i < s->count; i++) {
         if (source->item(source->context, epoch, first + i, &s->items[i], err) < 0)
@@ -157,7 +163,7 @@ static size_t next_items(uint32_t *items, const struct sb_embed_step *s, uint32_
     return count;
 }
 
-/* Every text is a sequence of its own; dropout is keyed by its row in the group. */
+/* Every text is a sequence of its own; dropout is keyed by its place in the step, not in a slot. */
 static int read_piece(struct piece *piece, const struct sb_embedding *embedding,
                       const struct sb_embed_step *s, struct sb_arena *arena, struct sb_stats *stats,
                       struct sb_err *err)
@@ -173,15 +179,16 @@ static int read_piece(struct piece *piece, const struct sb_embedding *embedding,
     uint64_t *samples = sb_arena_array(arena, uint64_t, B + 1);
     uint8_t *types = memset(sb_arena_array(arena, uint8_t, N + 1), 0, N);
     starts[0] = 0;
-    piece->first_row = s->first_row[piece->items[0]];
+    piece->first_row = sb_arena_array(arena, uint32_t, piece->item_count);
     B = 0;
     for (size_t i = 0; i < piece->item_count; i++) {
         const struct sb_item *item = &s->items[piece->items[i]];
+        piece->first_row[i] = (uint32_t)B;
         for (uint32_t t = 0; t < item->text_count; t++, B++) {
             if (source->read(source->context, item->texts[t], ids + starts[B], err) < 0)
                 return -1;
             starts[B + 1] = starts[B] + source->length(source->context, item->texts[t]);
-            samples[B] = piece->first_row + B;
+            samples[B] = (uint64_t)piece->items[i] * SB_ITEM_TEXTS + t;
         }
     }
     if (stats) {
@@ -246,33 +253,42 @@ long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *
 
 /* ---- losses ---- */
 
-/* Items as the losses want them: rows are counted from the first row of what is compared. */
-static struct sb_embed_pairs pairs_of(const struct sb_embed_step *s, const uint32_t *items,
-                                      size_t count, uint32_t first_row, struct sb_arena *arena)
+/*
+ * Items as the losses want them.
+ *
+ *   items      [count] of the step; NULL: all, in their order
+ *   first_row  [count] where the texts of each are in what is compared
+ */
+static const struct sb_item *item_of(const struct sb_embed_step *s, const uint32_t *items, size_t i)
 {
-    uint32_t *first = sb_arena_array(arena, uint32_t, count + 1);
+    return &s->items[items ? items[i] : i];
+}
+
+static struct sb_embed_pairs pairs_of(const struct sb_embed_step *s, const uint32_t *items,
+                                      size_t count, const uint32_t *first_row,
+                                      struct sb_arena *arena)
+{
     uint32_t *second = sb_arena_array(arena, uint32_t, count + 1);
     float *gold = sb_arena_array(arena, float, count + 1);
     for (size_t i = 0; i < count; i++) {
-        first[i] = s->first_row[items[i]] - first_row;
-        second[i] = first[i] + 1;
-        gold[i] = s->items[items[i]].gold;
+        second[i] = first_row[i] + 1;
+        gold[i] = item_of(s, items, i)->gold;
     }
-    return (struct sb_embed_pairs){.first = first, .second = second, .gold = gold, .count = count};
+    return (struct sb_embed_pairs){
+        .first = first_row, .second = second, .gold = gold, .count = count};
 }
 
-static struct sb_embed_triplets triplets_of(const struct sb_embed_step *s, const uint32_t *items,
-                                            size_t count, uint32_t first_row,
+static struct sb_embed_triplets triplets_of(size_t count, const uint32_t *first_row,
                                             struct sb_arena *arena)
 {
-    uint32_t *rows[SB_ITEM_TEXTS];
-    for (uint32_t t = 0; t < SB_ITEM_TEXTS; t++) {
-        rows[t] = sb_arena_array(arena, uint32_t, count + 1);
-        for (size_t i = 0; i < count; i++)
-            rows[t][i] = s->first_row[items[i]] - first_row + t;
+    uint32_t *positive = sb_arena_array(arena, uint32_t, count + 1);
+    uint32_t *negative = sb_arena_array(arena, uint32_t, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        positive[i] = first_row[i] + 1;
+        negative[i] = first_row[i] + 2;
     }
     return (struct sb_embed_triplets){
-        .anchor = rows[0], .positive = rows[1], .negative = rows[2], .count = count};
+        .anchor = first_row, .positive = positive, .negative = negative, .count = count};
 }
 
 static double margin_of(const struct sb_embedding_options *options)
@@ -291,8 +307,7 @@ static struct sb_embed_loss items_loss(const struct sb_embedding *embedding,
 {
     const struct sb_embedding_options *options = &embedding->options;
     if (options->loss == SB_EMBEDDING_triplet) {
-        struct sb_embed_triplets triplets =
-            triplets_of(s, piece->items, piece->item_count, piece->first_row, arena);
+        struct sb_embed_triplets triplets = triplets_of(piece->item_count, piece->first_row, arena);
         return sb_loss_triplet(group, arena, &triplets, options->metric, margin_of(options));
     }
     struct sb_embed_pairs pairs =
@@ -359,13 +374,53 @@ static int group_loss(struct sb_embed_loss *loss, const struct sb_embedding *emb
         *loss = sb_loss_batch_hard(group, arena, classes, options->metric, margin_of(options));
         return 0;
     }
-    uint32_t *items = sb_arena_array(arena, uint32_t, s->count);
-    for (uint32_t i = 0; i < s->count; i++)
-        items[i] = i;
-    struct sb_embed_pairs pairs = pairs_of(s, items, s->count, 0, arena);
+    struct sb_embed_pairs pairs = pairs_of(s, NULL, s->count, s->first_row, arena);
     *loss = options->loss == SB_EMBEDDING_cosent
                 ? sb_loss_cosent(group, arena, &pairs, options->scale)
                 : sb_loss_online_contrastive(group, arena, &pairs, margin_of(options));
+    return 0;
+}
+
+/* From the order in which the group travels to that of the step. */
+static float *order_rows(const struct sb_embed_step *s, const float *group, uint32_t slots,
+                         size_t C, struct sb_arena *arena)
+{
+    float *x = sb_arena_array(arena, float, s->first_row[s->count] * C + 1);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        for (size_t i = 0; i < s->count; i++) {
+            size_t count = s->items[i].text_count * C;
+            if (s->slot_of[i] != slot)
+                continue;
+            memcpy(x + s->first_row[i] * C, group, count * sizeof(*x));
+            group += count;
+        }
+    return x;
+}
+
+int sb_embedding_compare(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
+                         const float *group, size_t float_count, struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    struct sb_arena *arena = &embedding->group_arena;
+    if (!s)
+        return -1;
+    size_t C = bert->config.hidden_size, rows = s->first_row[s->count];
+    if (float_count != rows * C)
+        return sb_err_set(err, SB_ERR_PEER,
+                          "the vectors of step %" PRIu64 " are %zu numbers, expected %zu of %zu",
+                          step, float_count, rows, C);
+    embedding->compared = false;
+    sb_arena_reset(arena);
+    float *dx = sb_arena_array(arena, float, rows *C + 1);
+    struct sb_embed_group in_order = {.x = order_rows(s, group, embedding->options.slots, C, arena),
+                                      .dx = memset(dx, 0, rows * C * sizeof(*dx)),
+                                      .n = rows,
+                                      .C = C};
+    if (group_loss(&embedding->group_loss, embedding, s, &in_order, arena, err) < 0)
+        return -1;
+    embedding->dgroup = dx;
+    embedding->compared_step = step;
+    embedding->compared = true;
     return 0;
 }
 
@@ -377,80 +432,66 @@ struct loss_context {
     const struct sb_embed_step *s;
     const struct piece *piece;
     struct sb_arena *arena;
-    const float *dgroup; /* [group rows, C]; NULL: the items speak for themselves */
     size_t C;
     struct sb_stats *stats;
 };
 
+/* Its share of the group's gradient. */
+static void gather_gradient(const struct loss_context *c, float *dvectors)
+{
+    for (size_t i = 0; i < c->piece->item_count; i++) {
+        uint32_t item = c->piece->items[i];
+        memcpy(dvectors + c->piece->first_row[i] * c->C,
+               c->embedding->dgroup + c->s->first_row[item] * c->C,
+               c->s->items[item].text_count * c->C * sizeof(*dvectors));
+    }
+}
+
 static void loss_of_piece(void *context, const float *vectors, float *dvectors)
 {
     struct loss_context *c = context;
-    size_t B = c->piece->batch.B;
-    if (c->dgroup) {
-        memcpy(dvectors, c->dgroup + c->piece->first_row * c->C, B * c->C * sizeof(*dvectors));
+    if (sb_embedding_loss_of_group(c->embedding->options.loss)) {
+        gather_gradient(c, dvectors);
         return;
     }
-    struct sb_embed_group rows = {.x = vectors, .dx = dvectors, .n = B, .C = c->C};
+    struct sb_embed_group rows = {.x = vectors, .dx = dvectors, .n = c->piece->batch.B, .C = c->C};
     struct sb_embed_loss loss = items_loss(c->embedding, c->s, c->piece, &rows, c->arena);
     c->stats->loss += loss.loss;
     c->stats->targets += loss.targets;
 }
 
-/* The gradient of the group's loss for all its vectors; the first slot counts the loss. */
-static int differentiate_group(float *dgroup, const struct sb_embedding *embedding,
-                               const struct sb_embed_step *s, uint32_t slot, const float *group,
-                               size_t C, struct sb_arena *arena, struct sb_stats *stats,
-                               struct sb_err *err)
-{
-    struct sb_embed_loss loss;
-    struct sb_embed_group rows = {
-        .x = group, .dx = dgroup, .n = s->slot_start[embedding->options.slots], .C = C};
-    sb_arena_reset(arena);
-    if (group_loss(&loss, embedding, s, &rows, arena, err) < 0)
-        return -1;
-    if (slot == s->first_slot) {
-        stats->loss += loss.loss;
-        stats->targets += loss.targets;
-    }
-    return 0;
-}
-
 long sb_embedding_train(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
-                        uint32_t slot, const float *group, struct sb_arena *arena,
-                        struct sb_grad *grad, struct sb_stats *stats, struct sb_err *err)
+                        uint32_t slot, struct sb_arena *arena, struct sb_grad *grad,
+                        struct sb_stats *stats, struct sb_err *err)
 {
     const struct sb_embed_step *s = take_step(embedding, step, err);
     if (!s)
         return -1;
-    sb_assert(!group == !sb_embedding_loss_of_group(embedding->options.loss));
-    if (s->slot_start[slot + 1] == s->slot_start[slot])
-        return 0;
+    if (sb_embedding_loss_of_group(embedding->options.loss)) {
+        sb_assert(embedding->compared);
+        sb_assert(embedding->compared_step == step);
+        if (slot == s->first_slot) {
+            stats->loss += embedding->group_loss.loss;
+            stats->targets += embedding->group_loss.targets;
+        }
+    }
     struct sb_rng key;
     const struct sb_rng *dropout = dropout_of(&key, embedding, bert, step);
-    size_t C = bert->config.hidden_size, at = 0;
+    size_t at = 0;
     long items = 0;
-    float *dgroup = NULL;
-    int rc = 0;
-    if (group) {
-        dgroup = sb_calloc((size_t)s->slot_start[embedding->options.slots] * C, sizeof(*dgroup));
-        rc = differentiate_group(dgroup, embedding, s, slot, group, C, arena, stats, err);
-    }
     struct piece piece;
-    while (rc == 0 &&
-           (rc = next_piece(&piece, embedding, bert, s, slot, &at, arena, stats, err)) > 0) {
+    int rc;
+    while ((rc = next_piece(&piece, embedding, bert, s, slot, &at, arena, stats, err)) > 0) {
         struct loss_context context = {.embedding = embedding,
                                        .s = s,
                                        .piece = &piece,
                                        .arena = arena,
-                                       .dgroup = dgroup,
-                                       .C = C,
+                                       .C = bert->config.hidden_size,
                                        .stats = stats};
         sb_bert_train_vectors(bert, &piece.batch, embedding->options.pooling, dropout,
                               loss_of_piece, &context, arena, grad);
         items += (long)piece.item_count;
-        rc = 0;
     }
-    free(dgroup);
     return rc < 0 ? -1 : items;
 }
 

@@ -73,9 +73,14 @@ struct sb_embedding_options {
 /* Life: init, any number of steps, release.  One thread. */
 struct sb_embedding {
     struct sb_embedding_options options;
-    struct sb_item_source source;
-    struct sb_arena step_arena; /* items of the step at hand */
-    struct sb_embed_step *step; /* in step_arena; NULL: none */
+    struct sb_item_source source; /* its context is not owned */
+    struct sb_arena step_arena;   /* items of the step at hand */
+    struct sb_embed_step *step;   /* in step_arena; NULL: none */
+    struct sb_arena group_arena;  /* the newest group that was compared */
+    bool compared;                /* the three below are valid */
+    uint64_t compared_step;
+    const float *dgroup; /* [group_rows, C] in the order of the step, not of the slots */
+    struct sb_embed_loss group_loss;
 };
 
 void sb_embedding_init(struct sb_embedding *embedding, const struct sb_embedding_options *options,
@@ -102,13 +107,23 @@ long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *
                           struct sb_err *err);
 
 /*
- * Adds the gradient sums of a slot.  group [group_rows, C]: the vectors of the whole step, for
- * losses that need them; else NULL.  The loss of a group is counted by the first slot that has an
- * item.  Returns the number of items, or -1.  arena is reset.
+ * The loss of a step's group and its gradient for all vectors; kept for sb_embedding_train of that
+ * step, and forgotten at the next call.
+ *
+ *   in  group  [float_count] what the slots have published, one after the other; copied.  It came
+ *              from other peers: SB_ERR_PEER if it is not of this step's size.
+ */
+int sb_embedding_compare(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
+                         const float *group, size_t float_count, struct sb_err *err);
+
+/*
+ * Adds the gradient sums of a slot.  A loss that compares items needs sb_embedding_compare of this
+ * step before; it is counted by the first slot that has an item.  Returns the number of items, or
+ * -1.  arena is reset.
  */
 long sb_embedding_train(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
-                        uint32_t slot, const float *group, struct sb_arena *arena,
-                        struct sb_grad *grad, struct sb_stats *stats, struct sb_err *err);
+                        uint32_t slot, struct sb_arena *arena, struct sb_grad *grad,
+                        struct sb_stats *stats, struct sb_err *err);
 
 /* Marks in seen [V] the word-embedding rows that a slot of a step reads. */
 int sb_embedding_mark_rows(struct sb_embedding *embedding, uint64_t step, uint32_t slot,

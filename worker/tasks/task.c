@@ -301,6 +301,9 @@ void sb_task_free(struct sb_task **out)
     struct sb_task *task = *out;
     if (!task)
         return;
+    if (task->embedding)
+        sb_embedding_release(task->embedding);
+    free(task->embedding);
     sb_free_pages(task->weights, task->bert.params.float_count * sizeof(float));
     sb_params_release(&task->bert.params);
     sb_tags_release(&task->tags);

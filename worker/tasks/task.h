@@ -12,6 +12,7 @@
 #include "bert.h"
 #include "config.h"
 #include "dataset.h"
+#include "embedding.h"
 #include "entities.h"
 #include "model_files.h"
 #include "pool.h"
@@ -33,6 +34,7 @@ struct sb_task {
     struct sb_bert bert;
     float *weights; /* [params.float_count]; what bert.weights points at */
     struct sb_dataset *train;
+    struct sb_embedding *embedding; /* owned: tasks that train sentence vectors; else NULL */
     struct sb_eval_set evals[SB_EVAL_SETS];
     size_t eval_count;
     uint64_t steps_per_epoch, total_steps;
@@ -58,6 +60,19 @@ int sb_task_load_weights(struct sb_task *task, struct sb_err *err);
 /* Adds the sums of one slot of a training step.  Returns the number of samples, or -1. */
 long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, struct sb_grad *grad,
                         struct sb_stats *stats, struct sb_err *err);
+
+/*
+ * A loss that compares the items of different slots.  Every slot publishes its vectors first; the
+ * vectors of all slots, one after the other, are the step's group, and sb_task_set_group must have
+ * seen it before the first sb_task_train_slot of the step.
+ */
+bool sb_task_grouped(const struct sb_task *task);
+/* *vectors [rows, hidden_size], valid until the next call on the task.  Returns rows, or -1. */
+long sb_task_publish_slot(struct sb_task *task, uint64_t step, uint32_t slot, float **vectors,
+                          struct sb_err *err);
+/* group [float_count] comes from other peers, and is copied.  SB_ERR_PEER: of a wrong size. */
+int sb_task_set_group(struct sb_task *task, uint64_t step, const float *group, size_t float_count,
+                      struct sb_err *err);
 
 /* How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0. */
 size_t sb_task_count_count(const struct sb_task *task);

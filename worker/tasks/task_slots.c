@@ -77,6 +77,9 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
     const struct sb_job *job = task->job;
     struct step_samples all;
     struct slot_samples mine;
+    if (task->embedding)
+        return sb_embedding_train(task->embedding, &task->bert, step, slot, &task->pass_arena, grad,
+                                  stats, err);
     sb_arena_reset(&task->step_arena);
     samples_of_step(&all, task, step);
     pick_slot(&mine, &all, slot, &task->step_arena);
@@ -96,6 +99,24 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
         sb_bert_train(&task->bert, &batch, dropout_key, &task->pass_arena, grad, stats);
     }
     return (long)mine.count;
+}
+
+bool sb_task_grouped(const struct sb_task *task)
+{
+    return task->embedding && sb_embedding_loss_of_group(task->embedding->options.loss);
+}
+
+long sb_task_publish_slot(struct sb_task *task, uint64_t step, uint32_t slot, float **vectors,
+                          struct sb_err *err)
+{
+    return sb_embedding_publish(task->embedding, &task->bert, step, slot, &task->pass_arena,
+                                vectors, err);
+}
+
+int sb_task_set_group(struct sb_task *task, uint64_t step, const float *group, size_t float_count,
+                      struct sb_err *err)
+{
+    return sb_embedding_compare(task->embedding, &task->bert, step, group, float_count, err);
 }
 
 static void range_of_eval_slot(uint64_t *first, uint64_t *end, const struct sb_eval_set *set,
@@ -185,6 +206,11 @@ long sb_task_train_rows(struct sb_task *task, uint64_t step, const uint32_t *slo
 {
     uint8_t *seen = new_row_set(task);
     struct step_samples all;
+    for (size_t s = 0; task->embedding && s < slot_count; s++)
+        if (sb_embedding_mark_rows(task->embedding, step, slots[s], seen, err) < 0)
+            return -1;
+    if (task->embedding)
+        return list_rows(rows, task, seen);
     samples_of_step(&all, task, step);
     for (size_t s = 0; s < slot_count; s++) {
         struct slot_samples mine;
