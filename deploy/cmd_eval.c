@@ -7,7 +7,7 @@
 #include "interval.h"
 #include "intervals.h"
 #include "model_files.h"
-#include "results.h"
+#include "run_record.h"
 #include "scored.h"
 #include "scores.h"
 #include "sums.h"
@@ -450,11 +450,11 @@ static void print_table(json_t *scores)
 static void say_training_length(const struct eval *eval)
 {
     static const char key[] = "\nmax_seq_length=";
-    struct sb_bytes settings = SB_BYTES_INIT;
-    struct sb_err ignored = SB_ERR_INIT;
+    struct sb_run_record record = {.state = SB_RUN_NONE};
     unsigned long length = 0;
-    if (!eval->max_length && sb_results_finished(eval->model, &settings, &ignored) > 0) {
-        const char *at = strstr(settings.data, key);
+    if (!eval->max_length && sb_run_record_read(&record, eval->model, NULL) == 0 &&
+        record.state == SB_RUN_FINISHED) {
+        const char *at = strstr(record.settings.data, key);
         length = at ? strtoul(at + sizeof(key) - 1, NULL, 10) : 0;
     }
     if (length && length < eval->infer.bert.config.max_positions)
@@ -462,7 +462,7 @@ static void say_training_length(const struct eval *eval)
                 "shardbert: '%s' was trained with max_seq_length %lu; --max-seq-length %lu scores "
                 "it as its training did\n",
                 eval->model, length, length);
-    sb_bytes_release(&settings);
+    sb_run_record_release(&record);
 }
 
 static int print_scores(const struct eval *eval, struct sb_err *err)

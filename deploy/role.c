@@ -2,13 +2,12 @@
 
 #include "clock.h"
 #include "log.h"
-#include "results.h"
+#include "output.h"
+#include "run_record.h"
 #include "signals.h"
 
-#include <dirent.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 /* Of one process: its files, its metrics and MPI; and of each peer. */
 enum { DESCRIPTORS = 32, DESCRIPTORS_OF_PEER = 4 };
@@ -39,8 +38,9 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
     if (sb_run_args_parse(&role->args, argc, argv, err) < 0)
         return -1;
     /* A server reads neither model nor data. */
+    role->reads_inputs = strcmp(name, "server") != 0;
     if (check_descriptors(&role->args.job, err) < 0 ||
-        (strcmp(name, "server") != 0 && sb_job_check_inputs(&role->args.job, err) < 0)) {
+        (role->reads_inputs && sb_job_check_inputs(&role->args.job, err) < 0)) {
         sb_run_args_release(&role->args);
         return -1;
     }
@@ -67,38 +67,6 @@ void sb_role_end(struct sb_role *role)
     sb_run_args_release(&role->args);
 }
 
-/* A checkpoint of a run is named by its step; checkpoint-best is the user's own. */
-static bool is_checkpoint(const char *name)
-{
-    static const char prefix[] = "checkpoint-";
-    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
-        return false;
-    const char *digits = name + sizeof(prefix) - 1;
-    return *digits && !digits[strspn(digits, "0123456789")];
-}
-
-/* --fresh: results and checkpoints go; the cache of prepared data stays, it is named by its
- * content. */
-static int forget(const char *folder, struct sb_err *err)
-{
-    static const char *const results[] = {"shardbert.json",    "train_results.json",
-                                          "eval_results.json", "test_results.json",
-                                          "all_results.json",  "trainer_state.json"};
-    char path[SB_PATH_BYTES];
-    for (size_t i = 0; i < sizeof(results) / sizeof(*results); i++)
-        unlink(sb_path_join(path, folder, results[i]));
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return 0;
-    int rc = 0;
-    struct dirent *entry;
-    while (rc == 0 && (entry = readdir(dir)))
-        if (is_checkpoint(entry->d_name))
-            rc = sb_dir_remove(sb_path_join(path, folder, entry->d_name), err);
-    closedir(dir);
-    return rc;
-}
-
 static bool reads_standard_input(const struct sb_job *job)
 {
     const struct sb_list *all[] = {&job->train_file, &job->validation_file, &job->test_file};
@@ -123,27 +91,34 @@ int sb_role_rehearse(struct sb_role *role, struct sb_err *err)
 
 int sb_role_check_output(struct sb_role *role, bool owner, struct sb_err *err)
 {
-    const char *folder = role->args.job.output_dir;
+    const struct sb_job *job = &role->args.job;
+    enum sb_output_state state;
+    struct sb_inputs inputs;
+    char cache[SB_PATH_BYTES];
     if (role->args.fresh && !owner)
         return 0;
-    if (role->args.fresh && forget(folder, err) < 0)
+    if (role->args.fresh && sb_output_forget(job->output_dir, err) < 0)
         return -1;
-    if (sb_dir_make(folder, err) < 0)
+    if (sb_dir_make(job->output_dir, err) < 0)
         return -1;
-    struct sb_bytes settings = SB_BYTES_INIT;
-    char sentence[512];
-    int rc = sb_results_finished(folder, &settings, err);
-    if (rc > 0 &&
-        sb_job_difference(role->canonical.data, settings.data, sentence, sizeof(sentence)))
-        rc =
-            sb_err_set(err, SB_ERR_CONFIG,
-                       "'%s' holds a finished run of other settings: %s; use --fresh to start over",
-                       folder, sentence);
-    if (rc > 0)
-        sb_log_event("done", sb_text("output_dir", folder),
+    /* Where the names of contents are kept, so that the data is not read again to be named. */
+    if (role->reads_inputs &&
+        (sb_dir_make(job->cache_dir ? job->cache_dir
+                                    : sb_path_join(cache, job->output_dir, "cache"),
+                     err) < 0 ||
+         sb_inputs_read(&inputs, job, err) < 0))
+        return -1;
+    if (sb_output_look(&state, job, role->canonical.data, role->reads_inputs ? &inputs : NULL,
+                       err) < 0 ||
+        state == SB_OUTPUT_CHANGED)
+        return -1;
+    if (state == SB_OUTPUT_FINISHED)
+        sb_log_event("done", sb_text("output_dir", job->output_dir),
                      sb_text("why", "is finished; nothing to do (--fresh starts over)"));
-    sb_bytes_release(&settings);
-    return rc;
+    else if (state == SB_OUTPUT_FREE && owner && role->reads_inputs &&
+             sb_run_record_begin(job, role->canonical.data, &inputs, err) < 0)
+        return -1;
+    return state == SB_OUTPUT_FINISHED;
 }
 
 int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err)

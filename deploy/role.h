@@ -12,6 +12,7 @@
 
 struct sb_role {
     struct sb_run_args args;
+    bool reads_inputs; /* model and data: all but servers */
     struct sb_bytes canonical;
     char fingerprint[SB_FINGERPRINT_BYTES];
     struct sb_pool *pool;

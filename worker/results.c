@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char marker_name[] = "shardbert.json";
-
 static int write_json(const char *folder, const char *name, const json_t *value, struct sb_err *err)
 {
     char path[SB_PATH_BYTES];
@@ -96,8 +94,8 @@ static json_t *trainer_state(json_t *history)
     return out;
 }
 
-int sb_results_write(const char *folder, const char *text, const char *canonical,
-                     double flos_per_token, struct sb_err *err)
+int sb_results_write(const char *folder, const char *text, double flos_per_token,
+                     struct sb_err *err)
 {
     json_error_t fault;
     json_t *history = json_loads(text ? text : "{}", 0, &fault);
@@ -128,35 +126,9 @@ int sb_results_write(const char *folder, const char *text, const char *canonical
         rc = write_json(folder, "all_results.json", all, err);
     if (rc == 0)
         rc = write_json(folder, "trainer_state.json", state, err);
-    /* Last: what says that the folder is finished must come after all that makes it so. */
-    json_t *marker = json_pack("{s:s, s:b, s:s}", "format", "shardbert-run-1", "finished", 1,
-                               "settings", canonical);
-    if (rc == 0)
-        rc = write_json(folder, marker_name, marker, err);
-    json_decref(marker);
     json_decref(state);
     json_decref(all);
     json_decref(train);
     json_decref(history);
-    return rc;
-}
-
-int sb_results_finished(const char *folder, struct sb_bytes *canonical, struct sb_err *err)
-{
-    char path[SB_PATH_BYTES];
-    if (!sb_file_exists(sb_path_join(path, folder, marker_name)))
-        return 0;
-    json_error_t fault;
-    json_t *marker = json_load_file(path, 0, &fault);
-    const char *settings = json_string_value(json_object_get(marker, "settings"));
-    int rc = 0;
-    if (!marker || !settings)
-        rc = sb_err_set(err, SB_ERR_DATA, "%s:%d: not a record of a finished run: %s", path,
-                        fault.line, fault.text);
-    else if (json_is_true(json_object_get(marker, "finished"))) {
-        sb_bytes_append_text(canonical, settings);
-        rc = 1;
-    }
-    json_decref(marker);
     return rc;
 }

@@ -1,7 +1,6 @@
 /*
  * The files beside a trained model: train_results.json, eval_results.json, all_results.json,
- * trainer_state.json in Hugging Face's keys, and shardbert.json, which marks the folder as finished
- * and holds the settings that made it.
+ * trainer_state.json in Hugging Face's keys.  What says that the folder is finished is run_record.h's.
  */
 #ifndef SB_RESULTS_H
 #define SB_RESULTS_H
@@ -9,18 +8,11 @@
 #include "bytes.h"
 #include "err.h"
 
-#include <stdbool.h>
-
 /*
- * history: the JSON object of the coordinator's FINISH; canonical: the JOB settings as text.
+ * history: the JSON object of the coordinator's FINISH.
  * flos_per_token: 6 times the parameters without embeddings, Hugging Face's estimate of training.
  */
-int sb_results_write(const char *folder, const char *history, const char *canonical,
-                     double flos_per_token, struct sb_err *err);
-
-/*
- * Is folder a finished one?  1: yes, canonical holds the settings that made it; 0: no; -1: trouble.
- */
-int sb_results_finished(const char *folder, struct sb_bytes *canonical, struct sb_err *err);
+int sb_results_write(const char *folder, const char *history, double flos_per_token,
+                     struct sb_err *err);
 
 #endif

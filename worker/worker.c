@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "nodes.h"
+#include "run_record.h"
 #include "results.h"
 
 #include <inttypes.h>
@@ -296,7 +297,8 @@ static int finish(struct worker *w, struct sb_err *err)
         }
         if (sb_task_export(w->task, w->options->job->output_dir, err) < 0 ||
             sb_results_write(w->options->job->output_dir, sb_client_history(w->client),
-                             w->options->canonical, flos_per_token(&w->task->bert.params), err) < 0)
+                             flos_per_token(&w->task->bert.params), err) < 0 ||
+            sb_run_record_finish(w->task, w->options->canonical, err) < 0)
             return -1;
     }
     if (sb_client_code(w->client, &sentence) != 0 && w->options->connect)

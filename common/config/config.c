@@ -98,22 +98,29 @@ static int unknown_key(struct sb_err *err, enum sb_err_code code, const char *ke
     return sb_err_set(err, code, "unknown key '%s'", key);
 }
 
-static int read_entries(struct sb_job *job, const struct sb_flat *flat,
-                        const struct sb_row_place *place, struct sb_err *err)
+static int take_entry(struct sb_job *job, const struct sb_flat_entry *entry,
+                      const struct sb_row_place *place, struct sb_err *err)
 {
-    for (size_t i = 0; i < flat->count; i++) {
-        const struct sb_flat_entry *entry = &flat->entries[i];
-        const struct sb_row *row = sb_row_find(entry->key);
-        if (!row) {
-            unknown_key(err, SB_ERR_CONFIG, entry->key);
-            return sb_err_context(err, "%s:%u:%u", place->name, entry->key_mark.line,
-                                  entry->key_mark.column);
-        }
-        if (sb_row_assign(job, row, entry, place, err) < 0)
-            return -1;
-        job->origins[row - sb_rows] =
-            (struct sb_origin){SB_BY_FILE, entry->key_mark.line, entry->key_mark.column};
+    const struct sb_row *row = sb_row_find(entry->key);
+    if (!row) {
+        unknown_key(err, SB_ERR_CONFIG, entry->key);
+        return sb_err_context(err, "%s:%u:%u", place->name, entry->key_mark.line,
+                              entry->key_mark.column);
     }
+    if (sb_row_assign(job, row, entry, place, err) < 0)
+        return -1;
+    job->origins[row - sb_rows] = (struct sb_origin){
+        .source = SB_BY_FILE, .line = entry->key_mark.line, .column = entry->key_mark.column};
+    return 0;
+}
+
+int sb_job_take(struct sb_job *job, const struct sb_flat_entry *entry, const char *file,
+                const char *folder, struct sb_err *err)
+{
+    struct sb_row_place place = {file, folder, .has_lines = true};
+    if (take_entry(job, entry, &place, err) < 0)
+        return -1;
+    job->origins[sb_row_find(entry->key) - sb_rows].file = file;
     return 0;
 }
 
@@ -125,9 +132,11 @@ int sb_job_read(struct sb_job *job, const char *path, struct sb_err *err)
     struct sb_row_place place = {path, sb_path_folder(folder, path), .has_lines = true};
     int rc = -1;
     if (sb_file_read(&text, path, err) < 0 ||
-        sb_flat_read(&flat, text.data ? text.data : "", text.count, path, err) < 0 ||
-        read_entries(job, &flat, &place, err) < 0)
+        sb_flat_read(&flat, text.data ? text.data : "", text.count, path, err) < 0)
         goto done;
+    for (size_t i = 0; i < flat.count; i++)
+        if (take_entry(job, &flat.entries[i], &place, err) < 0)
+            goto done;
     free(job->job_path);
     job->job_path = sb_strdup(path);
     rc = 0;

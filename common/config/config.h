@@ -36,6 +36,7 @@ struct sb_list {
 struct sb_origin {
     enum { SB_BY_DEFAULT, SB_BY_FILE, SB_BY_ENVIRONMENT, SB_BY_COMMAND } source;
     uint32_t line, column; /* of the key in the job file, from 1; otherwise 0 */
+    const char *file;      /* that the line is of, borrowed; NULL: the job file */
 };
 
 struct sb_job {
@@ -68,6 +69,14 @@ void sb_job_release(struct sb_job *job);
  * relative to the file's folder.
  */
 int sb_job_read(struct sb_job *job, const char *path, struct sb_err *err);
+/*
+ * One entry of a file that holds settings besides other things (a stage of a pipeline).  file and
+ * folder (of the file, as of sb_path_folder) are borrowed for the life of the job; errors name
+ * file, line and column.
+ */
+struct sb_flat_entry;
+int sb_job_take(struct sb_job *job, const struct sb_flat_entry *entry, const char *file,
+                const char *folder, struct sb_err *err);
 /* "key=value", as on the command line: the value is YAML; paths are relative to the working folder.
  */
 int sb_job_set(struct sb_job *job, const char *assignment, struct sb_err *err);

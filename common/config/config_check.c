@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int trouble(const struct sb_job *job, const char *key, enum sb_err_code code,
                    struct sb_err *err, const char *format, ...)
@@ -34,7 +35,8 @@ int sb_job_place(const struct sb_job *job, const char *key, struct sb_err *err)
     const struct sb_origin *origin = &job->origins[row - sb_rows];
     switch (origin->source) {
     case SB_BY_FILE:
-        return sb_err_context(err, "%s:%u:%u", job->job_path, origin->line, origin->column);
+        return sb_err_context(err, "%s:%u:%u", origin->file ? origin->file : job->job_path,
+                              origin->line, origin->column);
     case SB_BY_ENVIRONMENT:
         return sb_err_context(err, "environment");
     case SB_BY_COMMAND:
@@ -276,6 +278,10 @@ static int check_path(const struct sb_job *job, const char *key, const char *pat
 {
     if (!path || sb_file_exists(path) || sb_dir_exists(path))
         return 0;
+    if (*path == '@')
+        return trouble(job, key, SB_ERR_CONFIG, err,
+                       "%s: '%s' is the stage of a pipeline, which `shardbert run` knows", key,
+                       path);
     return trouble(job, key, SB_ERR_NO_INPUT, err, "%s: there is no '%s'", key, path);
 }
 
@@ -295,6 +301,20 @@ static int check_sources(const struct sb_job *job, const char *key, const struct
     return 0;
 }
 
+/* The trained model would be written over the one that it starts from. */
+static int check_output(const struct sb_job *job, struct sb_err *err)
+{
+    struct stat from, to;
+    const char *model = job->model_name_or_path;
+    if (!model || !job->output_dir || stat(model, &from) < 0 || stat(job->output_dir, &to) < 0 ||
+        from.st_dev != to.st_dev || from.st_ino != to.st_ino)
+        return 0;
+    return trouble(
+        job, "output_dir", SB_ERR_CONFIG, err,
+        "output_dir '%s' is the folder of the starting model, which would be overwritten",
+        job->output_dir);
+}
+
 int sb_job_check_inputs(const struct sb_job *job, struct sb_err *err)
 {
     if (check_path(job, "model_name_or_path", job->model_name_or_path, err) < 0 ||
@@ -302,7 +322,7 @@ int sb_job_check_inputs(const struct sb_job *job, struct sb_err *err)
         check_path(job, "tokenizer_name", job->tokenizer_name, err) < 0 ||
         check_sources(job, "train_file", &job->train_file, err) < 0 ||
         check_sources(job, "validation_file", &job->validation_file, err) < 0 ||
-        check_sources(job, "test_file", &job->test_file, err) < 0)
+        check_sources(job, "test_file", &job->test_file, err) < 0 || check_output(job, err) < 0)
         return -1;
     return 0;
 }

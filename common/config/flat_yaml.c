@@ -1,6 +1,7 @@
 #include "flat_yaml.h"
 
 #include "arena.h"
+#include "bytes.h"
 
 #include <libfyaml.h>
 #include <stdarg.h>
@@ -13,14 +14,50 @@ struct reader {
     struct fy_diag *diag;
     struct fy_event *event; /* the event at hand; NULL at the end or after an error */
     const char *name;
-    bool has_lines; /* name is a file, so that line and column mean something */
+    bool has_lines;    /* name is a file, so that line and column mean something */
+    bool takes_maps;   /* an item of a list may be a mapping */
+    bool at_is_hidden; /* see hide_at */
     struct sb_err *err;
 };
 
+/*
+ * YAML keeps @ for later and refuses it in front of a plain value.  So it is read as a character of
+ * the private use area, and is put back in every text: no line and no column moves.  A text that
+ * has that character itself is read as it is.
+ */
+static const char AT_STAND_IN[] = "\xee\x80\x80"; /* U+E000 */
+enum { AT_BYTES = sizeof(AT_STAND_IN) - 1 };
+
+static bool hide_at(struct sb_bytes *out, const char *text, size_t bytes)
+{
+    if (!memchr(text, '@', bytes) || memmem(text, bytes, AT_STAND_IN, AT_BYTES))
+        return false;
+    for (size_t i = 0; i < bytes; i++) {
+        bool is_at = text[i] == '@';
+        sb_bytes_append(out, is_at ? AT_STAND_IN : text + i, is_at ? AT_BYTES : 1);
+    }
+    return true;
+}
+
+static void show_at(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        bool is_at = !strncmp(from, AT_STAND_IN, AT_BYTES);
+        *to++ = is_at ? '@' : *from;
+        from += is_at ? AT_BYTES : 1;
+    }
+    *to = 0;
+}
+
 static void entry_release(struct sb_flat_entry *entry)
 {
-    for (size_t i = 0; i < entry->count; i++)
+    for (size_t i = 0; i < entry->count; i++) {
         free(entry->items[i].text);
+        if (entry->items[i].map)
+            sb_flat_release(entry->items[i].map);
+        free(entry->items[i].map);
+    }
     free(entry->items);
     free(entry->key);
 }
@@ -108,8 +145,12 @@ static int take_scalar(struct reader *reader, struct sb_flat_item *item)
     item->text = sb_alloc(bytes + 1);
     memcpy(item->text, text, bytes);
     item->text[bytes] = 0;
+    if (reader->at_is_hidden)
+        show_at(item->text);
     return 0;
 }
+
+static int take_map(struct reader *reader, struct sb_flat *flat);
 
 static int add_item(struct reader *reader, struct sb_flat_entry *entry)
 {
@@ -119,13 +160,16 @@ static int add_item(struct reader *reader, struct sb_flat_entry *entry)
         return trouble(
             reader, before(mark),
             "aliases (*name) have no meaning here; a text that begins with * needs quotes");
-    if (reader->event->type != FYET_SCALAR)
+    bool is_map = reader->event->type == FYET_MAPPING_START && entry->is_list && reader->takes_maps;
+    if (reader->event->type != FYET_SCALAR && !is_map)
         return trouble(reader, mark, "nested values have no meaning here");
-    if (take_scalar(reader, &item) < 0)
+    if (is_map)
+        item.map = sb_calloc(1, sizeof(*item.map));
+    else if (take_scalar(reader, &item) < 0)
         return -1;
     entry->items = sb_realloc(entry->items, (entry->count + 1) * sizeof(*entry->items));
     entry->items[entry->count++] = item;
-    return 0;
+    return is_map ? take_map(reader, item.map) : 0;
 }
 
 /* The value that starts with the event at hand; leaves its last event at hand. */
@@ -176,6 +220,28 @@ static int take_pair(struct reader *reader, struct sb_flat *flat)
     return take_value(reader, entry);
 }
 
+/* The pairs of the mapping whose start is at hand; leaves its end at hand. */
+static int take_pairs(struct reader *reader, struct sb_flat *flat)
+{
+    for (;;) {
+        if (next(reader) < 0)
+            return -1;
+        if (reader->event->type == FYET_MAPPING_END)
+            return 0;
+        if (take_pair(reader, flat) < 0)
+            return -1;
+    }
+}
+
+/* A mapping in a list: in it nothing is nested any more. */
+static int take_map(struct reader *reader, struct sb_flat *flat)
+{
+    reader->takes_maps = false;
+    int rc = take_pairs(reader, flat);
+    reader->takes_maps = true;
+    return rc;
+}
+
 /* Moves on to the first event of the document; 0 if there is none, for an empty text. */
 static int enter(struct reader *reader)
 {
@@ -206,14 +272,7 @@ static int read_file(struct reader *reader, struct sb_flat *flat)
         return trouble(reader, (struct sb_flat_mark){1, 1}, "holds no settings");
     if (reader->event->type != FYET_MAPPING_START)
         return trouble(reader, mark, "not a list of 'key: value' lines");
-    for (;;) {
-        if (next(reader) < 0)
-            return -1;
-        if (reader->event->type == FYET_MAPPING_END)
-            return leave(reader);
-        if (take_pair(reader, flat) < 0)
-            return -1;
-    }
+    return take_pairs(reader, flat) < 0 ? -1 : leave(reader);
 }
 
 static int read_value(struct reader *reader, struct sb_flat *flat)
@@ -241,6 +300,12 @@ static int with_parser(struct reader *reader, struct sb_flat *flat, const char *
     reader->parser = fy_parser_create(&cfg);
     sb_assert(reader->parser);
     int rc = -1;
+    struct sb_bytes hidden = SB_BYTES_INIT;
+    reader->at_is_hidden = hide_at(&hidden, text, bytes);
+    if (reader->at_is_hidden) {
+        text = hidden.data;
+        bytes = hidden.count;
+    }
     if (fy_parser_set_string(reader->parser, text, bytes) == 0)
         rc = read(reader, flat);
     else
@@ -249,6 +314,7 @@ static int with_parser(struct reader *reader, struct sb_flat *flat, const char *
         fy_parser_event_free(reader->parser, reader->event);
     fy_parser_destroy(reader->parser);
     fy_diag_destroy(reader->diag);
+    sb_bytes_release(&hidden);
     return rc;
 }
 
@@ -289,16 +355,28 @@ static int check_bytes(struct reader *reader, const char *text, size_t bytes)
     return 0;
 }
 
+static int read_text(struct sb_flat *flat, const char *text, size_t bytes, struct reader *reader)
+{
+    /* libfyaml takes a length of 0 for "up to the zero byte", which an empty text may not have. */
+    if (bytes == 0)
+        return trouble(reader, (struct sb_flat_mark){1, 1}, "holds no settings");
+    if (check_bytes(reader, text, bytes) < 0)
+        return -1;
+    return with_parser(reader, flat, text, bytes, read_file);
+}
+
 int sb_flat_read(struct sb_flat *flat, const char *text, size_t bytes, const char *name,
                  struct sb_err *err)
 {
     struct reader reader = {.name = name, .has_lines = true, .err = err};
-    /* libfyaml takes a length of 0 for "up to the zero byte", which an empty text may not have. */
-    if (bytes == 0)
-        return trouble(&reader, (struct sb_flat_mark){1, 1}, "holds no settings");
-    if (check_bytes(&reader, text, bytes) < 0)
-        return -1;
-    return with_parser(&reader, flat, text, bytes, read_file);
+    return read_text(flat, text, bytes, &reader);
+}
+
+int sb_flat_read_stages(struct sb_flat *flat, const char *text, size_t bytes, const char *name,
+                        struct sb_err *err)
+{
+    struct reader reader = {.name = name, .has_lines = true, .takes_maps = true, .err = err};
+    return read_text(flat, text, bytes, &reader);
 }
 
 int sb_flat_read_value(struct sb_flat *flat, const char *text, const char *name, struct sb_err *err)

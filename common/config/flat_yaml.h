@@ -1,8 +1,10 @@
 /*
- * The little of YAML that settings need: one mapping from keys to a scalar or a list of scalars.
+ * The little of YAML that settings need: one mapping from keys to a scalar or a list of scalars; in
+ * a pipeline also a list of such mappings.
  *
  * Read through libfyaml's events, so that every piece keeps its position, a repeated key is seen,
- * and anchors, aliases, tags and nesting can be refused by name.
+ * and anchors, aliases, tags and nesting can be refused by name.  One thing is taken that YAML
+ * reserves: a plain value may begin with @, for `model_name_or_path: @stage`.
  */
 #ifndef SB_FLAT_YAML_H
 #define SB_FLAT_YAML_H
@@ -17,10 +19,13 @@ struct sb_flat_mark {
     uint32_t line, column; /* from 1; columns count characters */
 };
 
+struct sb_flat;
+
 struct sb_flat_item {
-    char *text;
+    char *text; /* NULL for a mapping */
     bool plain; /* written without quotes */
     struct sb_flat_mark mark;
+    struct sb_flat *map; /* only from sb_flat_read_stages */
 };
 
 struct sb_flat_entry {
@@ -44,6 +49,9 @@ struct sb_flat {
 /* A whole file.  name goes in front of errors: "name:line:column: ".  Release in any case. */
 int sb_flat_read(struct sb_flat *flat, const char *text, size_t bytes, const char *name,
                  struct sb_err *err);
+/* The same, where an item of a list may be a mapping as flat as the file is otherwise. */
+int sb_flat_read_stages(struct sb_flat *flat, const char *text, size_t bytes, const char *name,
+                        struct sb_err *err);
 /* A value alone, as behind `--set key=`: one entry without a key. */
 int sb_flat_read_value(struct sb_flat *flat, const char *text, const char *name,
                        struct sb_err *err);

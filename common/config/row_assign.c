@@ -156,7 +156,10 @@ static char *own_text(const struct assignment *a, const char *text)
 {
     bool is_path = a->row->type == SB_ROW_path || a->row->type == SB_ROW_paths;
     char path[SB_PATH_BYTES];
-    if (!is_path || !strcmp(text, "-") || !a->place->folder || !strcmp(a->place->folder, "."))
+    /* @NAME is the folder of a stage, wherever that is. */
+    bool is_stage = a->row->type == SB_ROW_path && *text == '@';
+    if (!is_path || is_stage || !strcmp(text, "-") || !a->place->folder ||
+        !strcmp(a->place->folder, "."))
         return sb_strdup(text);
     return sb_strdup(sb_path_join(path, a->place->folder, text));
 }

@@ -30,7 +30,7 @@ static double number(const json_t *object, const char *key)
 static void write_results(const char *folder)
 {
     struct sb_err err = SB_ERR_INIT;
-    if (sb_results_write(folder, history, "task=classify\n", 7.0, &err) < 0)
+    if (sb_results_write(folder, history, 7.0, &err) < 0)
         fail_msg("%s", err.text);
 }
 

@@ -351,6 +351,12 @@ static json_t *ids_by_label(const struct sb_bert_config *config)
     return map;
 }
 
+/*
+ * transformers reads any version; this says which one's keys these are: torch_dtype, as 4.x writes
+ * it (5 says dtype).  A constant, so that equal models have equal files.
+ */
+static const char TRANSFORMERS_VERSION[] = "4.44.0";
+
 static json_t *config_as_json(const struct sb_bert_config *config, const char *architecture)
 {
     json_t *root = json_object();
@@ -367,6 +373,7 @@ static json_t *config_as_json(const struct sb_bert_config *config, const char *a
     json_object_set_new(root, "pad_token_id", json_integer(config->pad_id));
     json_object_set_new(root, "position_embedding_type", json_string("absolute"));
     json_object_set_new(root, "torch_dtype", json_string("float32"));
+    json_object_set_new(root, "transformers_version", json_string(TRANSFORMERS_VERSION));
     if (config->label_count) {
         json_object_set_new(root, "id2label", labels_by_id(config));
         json_object_set_new(root, "label2id", ids_by_label(config));
