@@ -185,7 +185,7 @@ static int read_common(struct common *common, const struct order *order, struct 
             sb_log_warning("the job's own freeze is left out: the sweep sets it");
         if (job->test_file.count)
             sb_log_warning("scores shown are of the validation split: nothing is chosen on "
-                           "test_file");
+                           "test_file, which is shown for the chosen run alone");
         sb_run_args_release(&args);
     }
     sb_argv_release(&words);
@@ -233,6 +233,17 @@ static int write_all(const struct sb_sweep *sweep, const struct order *order, st
     return rc;
 }
 
+static void choose(struct sb_sweep *sweep, const struct order *order)
+{
+    char name[32], folder[SB_PATH_BYTES];
+    sweep->chosen = sb_sweep_choose(sweep);
+    const struct sb_sweep_row *row = &sweep->rows[sweep->chosen];
+    snprintf(name, sizeof(name), "frozen-%s", row->frozen);
+    if (row->scored.metric[0])
+        sweep->test_text =
+            sb_scored_test_text(sb_path_join(folder, order->output, name), row->scored.metric);
+}
+
 static int sweep_freeze(const struct order *order, struct sb_err *err)
 {
     struct common common;
@@ -255,8 +266,11 @@ static int sweep_freeze(const struct order *order, struct sb_err *err)
         code = run_one(&sweep, row, &layer_count, order, &common, err);
         sweep.count = k + 1;
     }
-    if (code == 0)
+    if (code == 0) {
+        choose(&sweep, order);
         code = write_all(&sweep, order, err);
+    }
+    free(sweep.test_text);
     free(sweep.rows);
     return code;
 }

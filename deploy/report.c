@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "overlap.h"
 #include "scored.h"
 
 #include <math.h>
@@ -84,6 +85,19 @@ void sb_report_loaded(void *context, const struct sb_task *task)
     report_loaded(&task->report);
 }
 
+/* Trouble while comparing costs the comparison and not the run: who reads the data next says why.
+ */
+static void warn_of_overlaps(const struct sb_task *task)
+{
+    struct sb_overlap overlaps[SB_OVERLAPS];
+    char sentence[320];
+    int count = sb_task_overlaps(overlaps, task, NULL);
+    for (int i = 0; i < count; i++) {
+        sb_overlap_say(sentence, sizeof(sentence), &overlaps[i]);
+        sb_log_warning("%s", sentence);
+    }
+}
+
 void sb_report_task(struct sb_report *report, const struct sb_task *task)
 {
     const struct sb_params *params = &task->bert.params;
@@ -105,6 +119,7 @@ void sb_report_task(struct sb_report *report, const struct sb_task *task)
                  sb_u64("max_seq_length", task->max_seq_length),
                  sb_u64("parameters", params->float_count), sb_u64("trainable", trainable),
                  sb_u64("threads", sb_pool_thread_count(task->bert.pool)));
+    warn_of_overlaps(task);
     if (task->job->workers > task->slots)
         sb_log_warning("%u workers, but a step has only %u slots: %u of them will be idle (slots)",
                        task->job->workers, task->slots, task->job->workers - task->slots);

@@ -144,6 +144,18 @@ char *sb_score_text(char out[SB_SCORE_TEXT_BYTES], const json_t *results, const 
     return out;
 }
 
+char *sb_scored_test_text(const char *folder, const char *metric)
+{
+    char path[SB_PATH_BYTES], key[SB_METRIC_NAME_BYTES], text[SB_SCORE_TEXT_BYTES];
+    struct sb_bytes line = SB_BYTES_INIT;
+    json_t *results = json_load_file(sb_path_join(path, folder, "test_results.json"), 0, NULL);
+    snprintf(key, sizeof(key), "test_%.50s", metric + PREFIX_BYTES);
+    if (json_is_number(json_object_get(results, key)))
+        sb_bytes_printf(&line, "%s %s", key, sb_score_text(text, results, key, "test_samples"));
+    json_decref(results);
+    return line.data;
+}
+
 char *sb_interval_text(char out[48], const struct sb_interval *interval)
 {
     if (interval->method)

@@ -31,6 +31,12 @@ int sb_scored_read(struct sb_scored *scored, const char *folder, const char *tas
                    const char *metric, uint64_t seed, struct sb_err *err);
 
 /*
+ * "test_f1_macro 0.7910 [0.766, 0.814] of 1066" from folder/test_results.json, for a metric of the
+ * validation split; NULL if there is none.  free() it.
+ */
+char *sb_scored_test_text(const char *folder, const char *metric);
+
+/*
  * "0.7927 [0.768, 0.815] of 1066": results[key] with its interval results[key_ci], if there is one,
  * and how many samples it is of, results[count_key]; the value text is the same without that.
  */

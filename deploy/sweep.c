@@ -14,6 +14,17 @@ const char *sb_sweep_interval_words(const struct sb_sweep *sweep)
                                             "2000 draws";
 }
 
+size_t sb_sweep_choose(const struct sb_sweep *sweep)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < sweep->count; i++) {
+        double gain = sweep->rows[i].scored.value - sweep->rows[best].scored.value;
+        if (sb_metric_is_loss(sweep->rows[i].scored.metric) ? gain < 0 : gain > 0)
+            best = i;
+    }
+    return best;
+}
+
 char *sb_count_text(char out[24], double count)
 {
     static const char *const units[] = {"", " k", " M", " G", " T"};
@@ -49,6 +60,11 @@ json_t *sb_sweep_json(const struct sb_sweep *sweep)
                   "average step, without heads of messages",
                   "rows", rows);
     sb_assert(json);
+    if (sweep->count)
+        json_object_set_new(json, "chosen_on_validation",
+                            json_string(sweep->rows[sweep->chosen].frozen));
+    if (sweep->test_text)
+        json_object_set_new(json, "test_of_the_chosen", json_string(sweep->test_text));
     return json;
 }
 
@@ -66,4 +82,7 @@ void sb_sweep_table(struct sb_bytes *out, const struct sb_sweep *sweep)
                         row->scored.seconds, sb_count_text(bytes, row->bytes_per_step));
     }
     sb_bytes_printf(out, "\nvalidation split; %s\n", sb_sweep_interval_words(sweep));
+    if (sweep->test_text)
+        sb_bytes_printf(out, "best on validation: frozen %s; test split, of this run alone: %s\n",
+                        sweep->rows[sweep->chosen].frozen, sweep->test_text);
 }

@@ -22,10 +22,15 @@ struct sb_sweep {
     struct sb_sweep_row *rows;
     size_t count;
     uint64_t parameters;
+    size_t chosen;   /* the row with the best score on validation */
+    char *test_text; /* the test score of that row, and of no other; NULL: there is none */
 };
 
 /* What the intervals are, as a sentence: "bars: 95 % bootstrap interval, 2000 draws". */
 const char *sb_sweep_interval_words(const struct sb_sweep *sweep);
+
+/* The row that the validation split chooses: of equal ones the first, which trains most. */
+size_t sb_sweep_choose(const struct sb_sweep *sweep);
 
 json_t *sb_sweep_json(const struct sb_sweep *sweep);
 void sb_sweep_table(struct sb_bytes *out, const struct sb_sweep *sweep);

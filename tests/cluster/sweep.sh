@@ -51,3 +51,7 @@ exits "without validation data there is no score" 78 "validation_file" "$build/s
 sed "s#^validation_file: .*#&\ntest_file: data/validation.tsv#" "$work/job.yaml" >"$work/tested.yaml"
 exits "a test split is not chosen on, and this is said" 0 "nothing is chosen on test_file" \
     "$build/shardbert" sweep freeze "$work/tested.yaml" --output "$work/one"
+exits "and is shown for the chosen run" 0 "best on validation: frozen" \
+    "$build/shardbert" sweep freeze "$work/tested.yaml" --output "$work/four" --set max_steps=2 --set save_steps=0
+check "a validation set that is the test set is called out" grep -q "chosen on the test set" "$work/stderr"
+check "the test score stands there for no other run" test "$(grep -c test_f1_macro "$work/stdout")" = 1

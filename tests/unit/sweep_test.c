@@ -10,7 +10,8 @@ static struct sb_sweep_row rows[] = {
     {"1", "1", 215042, 1.7e6, {"eval_f1_macro", 0.67, {0.57, 0.77, "bootstrap"}, 80, 1.4}},
     {"body", "body", 258, 2064, {"eval_f1_macro", 0.55, {0.44, 0.66, "bootstrap"}, 80, 0.9}},
 };
-static const struct sb_sweep sweep = {"a <job> & \"more\".yaml", "classify", rows, 3, 4386178};
+static const struct sb_sweep sweep = {
+    "a <job> & \"more\".yaml", "classify", rows, 3, 4386178, 0, NULL};
 
 static size_t count_of(const char *text, const char *part)
 {
@@ -62,7 +63,7 @@ static void a_single_run_without_an_interval_can_be_drawn(void **state)
 {
     (void)state;
     struct sb_sweep_row row = {"0", "nothing", 1, 1, {"eval_<loss>", 0.7, {0, 0, NULL}, 80, 1}};
-    struct sb_sweep one = {"job.yaml", "mlm", &row, 1, 1};
+    struct sb_sweep one = {"job.yaml", "mlm", &row, 1, 1, 0, NULL};
     struct sb_bytes svg = SB_BYTES_INIT;
     sb_sweep_svg(&svg, &one);
     check_tags(svg.data);
@@ -120,6 +121,31 @@ static void a_broken_matrix_gives_no_interval_and_broken_results_are_refused(voi
     sb_test_err_is(&err, SB_ERR_DATA, "eval_results.json");
 }
 
+static void the_best_on_validation_is_chosen_and_its_test_score_alone_is_shown(void **state)
+{
+    (void)state;
+    struct sb_sweep tested = sweep;
+    const char *folder = sb_test_dir();
+    struct sb_bytes table = SB_BYTES_INIT;
+    tested.chosen = sb_sweep_choose(&tested);
+    assert_int_equal(tested.chosen, 1);
+    sb_test_write(
+        folder, "test_results.json",
+        "{\"test_f1_macro\": 0.61, \"test_f1_macro_ci\": [0.5, 0.7], \"test_samples\": 90}");
+    tested.test_text = sb_scored_test_text(folder, "eval_f1_macro");
+    sb_sweep_table(&table, &tested);
+    assert_non_null(strstr(table.data, "frozen 1; test split, of this run alone: test_f1_macro "
+                                       "0.6100 [0.500, 0.700] of 90"));
+    free(tested.test_text);
+    sb_bytes_release(&table);
+    assert_null(sb_scored_test_text(folder, "eval_f9"));
+    struct sb_sweep_row losses[] = {rows[0], rows[1]};
+    for (size_t i = 0; i < 2; i++)
+        snprintf(losses[i].scored.metric, sizeof(losses[i].scored.metric), "eval_loss");
+    struct sb_sweep by_loss = {"job.yaml", "mlm", losses, 2, 1, 0, NULL};
+    assert_int_equal(sb_sweep_choose(&by_loss), 0);
+}
+
 static void counts_are_said_short(void **state)
 {
     (void)state;
@@ -137,6 +163,7 @@ int main(void)
         cmocka_unit_test(the_json_names_what_it_holds),
         cmocka_unit_test(a_score_is_read_with_its_interval),
         cmocka_unit_test(a_broken_matrix_gives_no_interval_and_broken_results_are_refused),
+        cmocka_unit_test(the_best_on_validation_is_chosen_and_its_test_score_alone_is_shown),
         cmocka_unit_test(counts_are_said_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
