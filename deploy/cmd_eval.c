@@ -19,7 +19,7 @@
 
 enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY, TASK_NER };
 
-enum { PASS_TOKENS = 4096, STRIDE = 32, FINE_BLOCKS = 32 };
+enum { PASS_TOKENS = 4096, STRIDE = 32, FINE_BLOCKS = 32, RECORDED_BYTES = 64 };
 
 struct eval {
     const char *model;
@@ -27,10 +27,12 @@ struct eval {
     char **paths;
     size_t path_count;
     const char *text_column, *text_pair_column, *label_column;
-    bool header, lenient, line_by_line, json, label_all_tokens;
+    const char *grouping; /* mlm; NULL: as the training, or document */
+    bool header, lenient, json, label_all_tokens;
     struct sb_mask_options masks;
     uint64_t max_length, thread_count, pass_tokens, stride;
 
+    char recorded_grouping[RECORDED_BYTES];
     struct sb_infer infer;
     struct sb_dataset *dataset;
     /* The sums of all samples: those of sums.h, then classify: confusion [K, K]; ner: those of
@@ -48,7 +50,7 @@ enum {
     KEY_PAIR,
     KEY_LABEL,
     KEY_HEADER,
-    KEY_LINES,
+    KEY_GROUPING,
     KEY_PROBABILITY,
     KEY_WHOLE_WORD,
     KEY_LENGTH,
@@ -69,11 +71,11 @@ static const struct argp_option OPTIONS[] = {
     {"header", KEY_HEADER, NULL, 0, "The first line names the columns", 1},
     {"lenient", KEY_LENIENT, NULL, 0, "Replace broken UTF-8 instead of stopping", 1},
     {"max-seq-length", KEY_LENGTH, "N", 0,
-     "Most tokens of a sample (default: the positions of the model)", 2},
-    {"line-by-line", KEY_LINES, NULL, 0,
-     "mlm: each line is a sample; else lines are joined into blocks", 2},
+     "Most tokens of a sample (default: the positions of the model; mlm: as its training)", 2},
+    {"mlm-grouping", KEY_GROUPING, "HOW", 0,
+     "mlm: line, document, pack, pack_documents or hf (default: as its training, or document)", 2},
     {"mlm-probability", KEY_PROBABILITY, "P", 0,
-     "mlm: share of the tokens to predict (default: 0.15)", 2},
+     "mlm: share of the tokens to predict (default: as its training, or 0.15)", 2},
     {"whole-word-mask", KEY_WHOLE_WORD, NULL, 0, "mlm: mask all pieces of a word together", 2},
     {"stride", KEY_STRIDE, "N", 0,
      "ner: pieces that the windows of a long sentence share (default: 32)", 2},
@@ -124,6 +126,7 @@ static void check_required(const struct eval *eval, struct argp_state *state)
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct eval *eval = state->input;
+    enum sb_dataset_kind kind;
     switch (key) {
     case 'm':
         eval->model = argument;
@@ -153,8 +156,13 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_LENGTH:
         number_option(&eval->max_length, "--max-seq-length", argument, 4, 65535, state);
         return 0;
-    case KEY_LINES:
-        eval->line_by_line = true;
+    case KEY_GROUPING:
+        if (!sb_dataset_mlm_kind(&kind, argument))
+            argp_error(state,
+                       "--mlm-grouping is '%s', expected line, document, pack, pack_documents or "
+                       "hf",
+                       argument);
+        eval->grouping = argument;
         return 0;
     case KEY_PROBABILITY:
         eval->masks.probability = parse_probability(argument, state);
@@ -188,6 +196,60 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
+/* A setting of the training that made the folder; false where it says nothing. */
+static bool recorded(char value[RECORDED_BYTES], const struct sb_bytes *settings, const char *key)
+{
+    char start[RECORDED_BYTES];
+    snprintf(start, sizeof(start), "\n%s=", key);
+    const char *at = settings->count ? strstr(settings->data, start) : NULL;
+    at = at ? at + strlen(start) : "";
+    size_t bytes = strcspn(at, "\n");
+    if (!bytes || bytes >= RECORDED_BYTES)
+        return false;
+    memcpy(value, at, bytes);
+    value[bytes] = 0;
+    return true;
+}
+
+/*
+ * Samples of another length, or formed otherwise, have other masks and so another perplexity.
+ * Where the options do not say, a model that a run of ours has finished is scored as that run
+ * scored it, and we say so: another model has to be scored with the same options to be compared.
+ */
+static void take_training_settings(struct eval *eval)
+{
+    struct sb_run_record record = {.state = SB_RUN_NONE};
+    const struct sb_bytes *settings = &record.settings;
+    enum sb_dataset_kind kind;
+    char value[RECORDED_BYTES];
+    bool took = false;
+    if (sb_run_record_read(&record, eval->model, NULL) == 0 && record.state == SB_RUN_FINISHED) {
+        if (!eval->max_length && recorded(value, settings, "max_seq_length"))
+            took = (eval->max_length = strtoul(value, NULL, 10)) > 0;
+        if (!eval->grouping && recorded(value, settings, "mlm_grouping") &&
+            sb_dataset_mlm_kind(&kind, value)) {
+            took = took || strcmp(value, "document") != 0;
+            eval->grouping = memcpy(eval->recorded_grouping, value, sizeof(value));
+        }
+        if (!eval->masks.probability && recorded(value, settings, "eval_mlm_probability")) {
+            double probability = strtod(value, NULL);
+            if (probability > 0 && probability <= 1)
+                eval->masks.probability = probability;
+        }
+    }
+    sb_run_record_release(&record);
+    if (!eval->grouping)
+        eval->grouping = "document";
+    if (!eval->masks.probability)
+        eval->masks.probability = 0.15;
+    if (took)
+        fprintf(stderr,
+                "shardbert: scored as in its training; for a model to compare with: "
+                "--max-seq-length %" PRIu64 " --mlm-grouping %s\n",
+                eval->max_length ? eval->max_length : eval->infer.bert.config.max_positions,
+                eval->grouping);
+}
+
 /*
  * The prepared data lies in a folder of its own.  It is gone from there as soon as it is open, so
  * that nothing is left behind however this process ends.
@@ -200,15 +262,15 @@ static int open_data(struct eval *eval, struct sb_err *err)
                         ? eval->max_length
                         : config->max_positions;
     bool labelled = eval->task != TASK_MLM;
+    enum sb_dataset_kind kind = eval->task == TASK_NER ? SB_DATA_WORDS : SB_DATA_LABELLED;
+    if (eval->task == TASK_MLM)
+        sb_assert(sb_dataset_mlm_kind(&kind, eval->grouping));
     char cache_dir[SB_PATH_BYTES];
     sb_path_join(cache_dir, place && *place ? place : "/tmp", "shardbert-eval-XXXXXX");
     if (!mkdtemp(cache_dir))
         return sb_err_set_errno(err, SB_ERR_CREATE, "cannot make a folder like '%s'", cache_dir);
     struct sb_dataset_options options = {
-        .kind = eval->task == TASK_NER        ? SB_DATA_WORDS
-                : eval->task == TASK_CLASSIFY ? SB_DATA_LABELLED
-                : eval->line_by_line          ? SB_DATA_LINES
-                                              : SB_DATA_BLOCKS,
+        .kind = kind,
         .source = {.paths = eval->paths,
                    .path_count = eval->path_count,
                    .labelled = labelled,
@@ -317,8 +379,11 @@ static int compute(struct eval *eval, struct sb_err *err)
                      : eval->task == TASK_NER ? SB_HEAD_TOKENS
                                               : SB_HEAD_CLASSIFY;
     if ((eval->task == TASK_NER && check_tagger(eval->model, err) < 0) ||
-        sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0 ||
-        open_data(eval, err) < 0)
+        sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0)
+        return -1;
+    if (eval->task == TASK_MLM)
+        take_training_settings(eval);
+    if (open_data(eval, err) < 0)
         return -1;
     size_t K = eval->infer.bert.config.label_count;
     eval->width = SB_SUM_COUNT;
@@ -443,32 +508,8 @@ static void print_table(json_t *scores)
         print_confusion(labels, json_object_get(scores, "confusion_matrix"));
 }
 
-/*
- * Blocks of another length have other masks: a person who compares the numbers with those of the
- * training should know.  Not taken over in silence, for then two models would not be compared.
- */
-static void say_training_length(const struct eval *eval)
-{
-    static const char key[] = "\nmax_seq_length=";
-    struct sb_run_record record = {.state = SB_RUN_NONE};
-    unsigned long length = 0;
-    if (!eval->max_length && sb_run_record_read(&record, eval->model, NULL) == 0 &&
-        record.state == SB_RUN_FINISHED) {
-        const char *at = strstr(record.settings.data, key);
-        length = at ? strtoul(at + sizeof(key) - 1, NULL, 10) : 0;
-    }
-    if (length && length < eval->infer.bert.config.max_positions)
-        fprintf(stderr,
-                "shardbert: '%s' was trained with max_seq_length %lu; --max-seq-length %lu scores "
-                "it as its training did\n",
-                eval->model, length, length);
-    sb_run_record_release(&record);
-}
-
 static int print_scores(const struct eval *eval, struct sb_err *err)
 {
-    if (eval->task == TASK_MLM && !eval->line_by_line)
-        say_training_length(eval);
     json_t *scores = describe_all(eval);
     if (eval->sums[SB_SUM_TRUNCATED] > 0)
         fprintf(stderr, "shardbert: %.0f of %.0f samples were cut to fit\n",
@@ -497,8 +538,7 @@ int sb_cmd_eval(int argc, char **argv)
             "speak "
             "of the draw of the samples, not of the seed of the training.",
     };
-    struct eval eval = {
-        .masks = {.probability = 0.15}, .pass_tokens = PASS_TOKENS, .stride = STRIDE};
+    struct eval eval = {.pass_tokens = PASS_TOKENS, .stride = STRIDE};
     struct sb_err err = SB_ERR_INIT;
     argp_parse(&argp, argc, argv, 0, NULL, &eval);
     int rc = compute(&eval, &err);

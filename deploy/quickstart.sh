@@ -74,7 +74,7 @@ tokenizer_name: vocab
 train_file: data/corpus-train.txt
 validation_file: data/corpus-validation.txt
 output_dir: mlm
-line_by_line: true
+mlm_grouping: line
 batch_size: 64
 num_train_epochs: 6
 learning_rate: 2e-3
@@ -108,7 +108,7 @@ untrained() {
 # score MODEL TASK: one JSON object.
 score() {
     local data=$folder/data/labelled-validation.tsv options=()
-    [ "$2" = classify ] || { data=$folder/data/corpus-validation.txt; options=(--line-by-line); }
+    [ "$2" = classify ] || { data=$folder/data/corpus-validation.txt; options=(--mlm-grouping line); }
     "$build/shardbert" eval --model "$folder/$1" --task "$2" --data "$data" "${options[@]}" --json 2>/dev/null
 }
 

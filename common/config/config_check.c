@@ -52,8 +52,12 @@ static const struct {
     const char *key, *tasks;
 } owned[] = {
     {"whole_word_mask", "mlm"},
-    {"line_by_line", "mlm"},
+    {"mlm_grouping", "mlm"},
     {"mlm_probability", "mlm"},
+    {"mlm_probability_end", "mlm"},
+    {"eval_mlm_probability", "mlm"},
+    {"span_mask", "mlm"},
+    {"probe_sentences", "mlm"},
     {"labels", "classify|ner|setfit"},
     {"label_column", "classify|ner|setfit|embed"},
     {"text_pair_column", "classify|embed"},

@@ -57,7 +57,7 @@ class Compare:
                 "train_file": self.corpus if task == "mlm"
                 else os.path.join(shared, "classification/rotten_tomatoes/train.tsv")}
         if task == "mlm":
-            base["line_by_line"] = True
+            base["mlm_grouping"] = "line"
         if body == "tiny":
             base["model_name_or_path"] = os.path.join(shared, "models/bert-tiny-general")
         else:

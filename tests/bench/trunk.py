@@ -67,7 +67,7 @@ class Bench:
     def mlm(self, kind, epochs):
         text = os.path.join(self.a.work, "%s.txt")
         return self.train(f"{kind}-mlm", task="mlm", train_file=text % "train", validation_file=text % "validation",
-                          line_by_line=True, num_train_epochs=epochs, learning_rate=5e-4, warmup_ratio=0.06, batch_size=32,
+                          mlm_grouping="line", num_train_epochs=epochs, learning_rate=5e-4, warmup_ratio=0.06, batch_size=32,
                           weight_decay=0.01, seed=42, **self.body(kind))
 
     def classify(self, name, seed, rate, epochs, start):

@@ -116,7 +116,7 @@ is "the same text has the same masks for ever" "$("${eval_mlm[@]}" 2>/dev/null)"
 is "threads and passes leave no trace in what is masked" \
     "$("${eval_mlm[@]}" --threads 1 --max-tokens-per-pass 30 2>/dev/null | jq -c '[.samples, .targets, (.loss * 1e4 | round)]')" \
     "$(jq -c '[.samples, .targets, (.loss * 1e4 | round)]' "$out")"
-is "line by line, each line is a sample" "$("${eval_mlm[@]}" --line-by-line 2>/dev/null | jq .samples)" \
+is "line by line, each line is a sample" "$("${eval_mlm[@]}" --mlm-grouping line 2>/dev/null | jq .samples)" \
     "$(grep -c . "$work/corpus.txt")"
 is "eval leaves nothing behind" \
     "$(mkdir "$work/tmp" && TMPDIR=$work/tmp "${eval_mlm[@]}" >/dev/null 2>&1; find "$work/tmp" | wc -l)" 1

@@ -18,7 +18,7 @@ PY
 
 # peak TIMES: KiB of a run on that corpus.
 peak() {
-    small_job "big-$1" mlm "$work/big-$1" "line_by_line: true"
+    small_job "big-$1" mlm "$work/big-$1" "mlm_grouping: line"
     sed -i "s#^train_file: .*#train_file: data/big-$1.txt#" "$work/big-$1.yaml"
     python3 tests/support/peak_memory.py "$build/shardbert" train "$work/big-$1.yaml" --quiet 2>"$work/big-$1.log"
 }

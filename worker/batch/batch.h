@@ -14,11 +14,11 @@
 struct sb_batch {
     size_t B;
     size_t N;
-    const uint32_t *starts; /* [B+1] */
-    const int32_t *ids;     /* [N] */
-    const uint8_t *types;   /* [N] token type: 0, or 1 for the second text of a pair */
-    const uint64_t
-        *samples; /* [B] index of the sample in its data set: the key of masks and dropout */
+    const uint32_t *starts;  /* [B+1] */
+    const int32_t *ids;      /* [N] */
+    const uint8_t *types;    /* [N] token type: 0, or 1 for the second text of a pair */
+    const uint64_t *samples; /* [B] index of the sample in its data set: the key of masks and
+                                dropout; see sb_sequence_number */
 
     /*
      * mlm: the masked positions in rising order, and the id that stood there.  ner: the labelled
@@ -35,6 +35,18 @@ struct sb_batch {
     /* classify: class of each sequence, or NULL.  -1: no label. */
     const int32_t *labels; /* [B] */
 };
+
+/* What stands in samples for sequence 0, 1, 2 ... of a sample that holds several.  Sample numbers
+ * are below 2^48. */
+static inline uint64_t sb_sequence_number(uint64_t sample, uint64_t sequence)
+{
+    return sample | sequence << 48;
+}
+/* The sample that a sequence is of. */
+static inline uint64_t sb_sequence_sample(uint64_t number)
+{
+    return number & ((UINT64_C(1) << 48) - 1);
+}
 
 /*
  * What a pass, slot, node or evaluation adds up.  All sums, never means, in double; two of them are

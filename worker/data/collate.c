@@ -54,6 +54,31 @@ static int find_targets(struct sb_batch *batch, const struct sb_dataset *dataset
     return 0;
 }
 
+/* Samples that hold several sequences: one of the batch for each of them. */
+static void split_packed(struct sb_batch *batch, const struct sb_wordpiece *tokenizer,
+                         struct sb_arena *arena)
+{
+    struct sb_specials specials = sb_wordpiece_specials(tokenizer);
+    uint32_t *starts = sb_arena_array(arena, uint32_t, batch->N + 1);
+    uint64_t *numbers = sb_arena_array(arena, uint64_t, batch->N);
+    size_t count = 0;
+    for (size_t b = 0; b < batch->B; b++) {
+        uint64_t sequence = 0;
+        for (uint32_t row = batch->starts[b]; row < batch->starts[b + 1]; row++) {
+            bool begins = row == batch->starts[b] ||
+                          (batch->ids[row] == specials.cls && batch->ids[row - 1] == specials.sep);
+            if (!begins)
+                continue;
+            starts[count] = row;
+            numbers[count++] = sb_sequence_number(batch->samples[b], sequence++);
+        }
+    }
+    starts[count] = (uint32_t)batch->N;
+    batch->B = count;
+    batch->starts = starts;
+    batch->samples = numbers;
+}
+
 int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
                const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
                const struct sb_mask_options *masks, const struct sb_rng *mask_key,
@@ -110,6 +135,8 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
         .samples = kept,
         .labels = sb_dataset_is_labelled(dataset) ? labels : NULL,
     };
+    if (sb_dataset_is_packed(dataset))
+        split_packed(batch, tokenizer, arena);
     if (words && find_targets(batch, dataset, codes, continues, arena, err) < 0)
         return -1;
     if (masks)

@@ -337,6 +337,25 @@ void sb_dataset_free(struct sb_dataset **dataset)
     *dataset = NULL;
 }
 
+bool sb_dataset_mlm_kind(enum sb_dataset_kind *kind, const char *grouping)
+{
+    static const struct {
+        const char *name;
+        enum sb_dataset_kind kind;
+    } kinds[] = {{"line", SB_DATA_LINES},
+                 {"document", SB_DATA_BLOCKS},
+                 {"pack", SB_DATA_PACK},
+                 {"pack_documents", SB_DATA_PACK_DOCUMENTS},
+                 {"hf", SB_DATA_HF}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kinds[i].name, grouping) != 0)
+            continue;
+        *kind = kinds[i].kind;
+        return true;
+    }
+    return false;
+}
+
 uint64_t sb_dataset_count(const struct sb_dataset *dataset)
 {
     return dataset->cache.counts.samples;
@@ -375,6 +394,11 @@ const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset)
 bool sb_dataset_is_labelled(const struct sb_dataset *dataset)
 {
     return dataset->kind == SB_DATA_LABELLED;
+}
+
+bool sb_dataset_is_packed(const struct sb_dataset *dataset)
+{
+    return dataset->kind == SB_DATA_PACK || dataset->kind == SB_DATA_PACK_DOCUMENTS;
 }
 
 uint32_t sb_dataset_length(const struct sb_dataset *dataset, uint64_t sample)

@@ -25,6 +25,9 @@ enum sb_dataset_kind {
     SB_DATA_LINES,    /* mlm, one sample a line that has a token */
     SB_DATA_BLOCKS,   /* mlm, lines of a document joined and cut into max_seq_length - 2 tokens */
     SB_DATA_WORDS,    /* ner, one sample a sentence (sentences.h) or window of one (windows.h) */
+    SB_DATA_PACK,     /* mlm, a line is a sequence; sequences share samples (grouping.h) */
+    SB_DATA_PACK_DOCUMENTS, /* the same, a document is a sequence */
+    SB_DATA_HF,             /* mlm, as Hugging Face's run_mlm.py joins and cuts texts */
 };
 
 struct sb_dataset_options {
@@ -50,6 +53,9 @@ struct sb_dataset_options {
 };
 
 struct sb_dataset;
+
+/* The kind that mlm_grouping names: line, document, pack, pack_documents or hf; false: none. */
+bool sb_dataset_mlm_kind(enum sb_dataset_kind *kind, const char *grouping);
 
 /*
  * Life: open, then any number of threads may read, free.  SB_ERR_DATA: no sample at all, a label
@@ -98,13 +104,27 @@ void sb_deal_slots(uint32_t *slot_of, const uint32_t *lengths, size_t count, siz
 struct sb_mask_options {
     double probability; /* mlm_probability */
     bool whole_word;    /* the pieces of a word are targets together or not at all */
+    bool spans;         /* runs of whole words are */
 };
+
+/*
+ * Spans have 1 to 10 words, by a geometric distribution with p = 0.2 that is cut at 10 (3.8 on
+ * average): Joshi et al., "SpanBERT", 2020, section 3.1.  They end earlier at a special token, at
+ * a word that is taken, and where the targets are enough.
+ */
+enum { SB_SPAN_WORDS_MAX = 10 };
+#define SB_SPAN_P 0.2
 
 /*
  * Collates samples into one ragged batch.  masks NULL: no MLM targets.  mask_key: sb_rng_key of
  * SB_RNG_MASK and the epoch, or SB_RNG_EVAL_MASK.  Masking: 80 % [MASK], 10 % a random ordinary
- * token, 10 % kept; specials never; k = max(1, round(probability * candidates)) targets in each
- * sequence that has a candidate, drawn without replacement; whole words as units.
+ * token, 10 % kept, for each token by itself, and for a span as a whole; specials never;
+ * k = max(1, round(probability * candidates)) targets in each sequence that has a candidate, drawn
+ * without replacement; whole words, or spans of them, as units.
+ *
+ * A sample that is packed (SB_DATA_PACK...) is as many sequences of the batch as it has; their
+ * numbers in batch->samples tell them apart (sb_sequence_number).  It is cut wherever a [CLS]
+ * follows upon a [SEP].
  *
  * SB_DATA_WORDS has targets of its own: the pieces of the words that a window decides, each with
  * its tag; with label_all_tokens a B is an I from the second piece on, if there is such a label.

@@ -9,6 +9,8 @@
 
 const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset);
 bool sb_dataset_is_labelled(const struct sb_dataset *dataset);
+/* May a sample hold several sequences? */
+bool sb_dataset_is_packed(const struct sb_dataset *dataset);
 /* SB_DATA_WORDS: the label that the code of a token stands for; -1: none; -2: damaged. */
 int32_t sb_dataset_code_label(const struct sb_dataset *dataset, int32_t code);
 

@@ -1,6 +1,7 @@
 #include "prepare.h"
 
 #include "dataset_parts.h"
+#include "grouping.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -20,7 +21,7 @@ struct item {
     size_t text_at, text_bytes;
     size_t pair_at, pair_bytes; /* pair_at NO_PAIR: none */
     int32_t label;              /* provisional id */
-    bool ends_document;
+    bool ends_text;
     /* What tokenising found: tokens of each text that are kept.  No specials yet. */
     uint32_t first, second;
     bool truncated;
@@ -56,9 +57,9 @@ struct preparation {
     bool labels_given;
     struct sb_hasher *records;
     struct sb_specials specials;
-    int32_t *sample; /* [max_seq_length] the sample that is put together */
-    size_t block;    /* SB_DATA_BLOCKS: content tokens of the open block */
-    char *path;      /* of the record before */
+    int32_t *sample;             /* [max_seq_length] the sample that is put together */
+    struct sb_grouping grouping; /* of the kinds that join texts */
+    char *path;                  /* of the record before */
     bool ended;
 };
 
@@ -147,7 +148,7 @@ static void encode_chunk(struct chunk *chunk, const struct ring *ring, struct sb
     reserve_ids(chunk, 256);
     for (size_t i = 0; i < chunk->item_count; i++) {
         struct item *item = &chunk->items[i];
-        if (options->kind == SB_DATA_BLOCKS)
+        if (sb_grouping_joins(options->kind))
             item->first = (uint32_t)encode_text(chunk, item->text_at, item->text_bytes, SIZE_MAX,
                                                 ring->tokenizer, encoding);
         else
@@ -178,35 +179,6 @@ static void *encode_chunks(void *argument)
 }
 
 /* --- writing: the calling thread, chunks in order --- */
-
-static int write_block(struct preparation *p, struct sb_err *err)
-{
-    size_t length = p->block + 2;
-    p->sample[0] = p->specials.cls;
-    p->sample[length - 1] = p->specials.sep;
-    p->block = 0;
-    return sb_cache_writer_add(p->writer,
-                               (struct sb_cache_entry){.label = -1,
-                                                       .length = (uint16_t)length,
-                                                       .first_length = (uint16_t)length},
-                               p->sample, err);
-}
-
-static int write_document_part(struct preparation *p, const struct item *item, const int32_t *ids,
-                               struct sb_err *err)
-{
-    size_t room = p->ring.options->max_seq_length - 2;
-    for (size_t left = item->first; left;) {
-        size_t count = left < room - p->block ? left : room - p->block;
-        memcpy(p->sample + 1 + p->block, ids, count * sizeof(*ids));
-        p->block += count;
-        ids += count;
-        left -= count;
-        if (p->block == room && write_block(p, err) < 0)
-            return -1;
-    }
-    return item->ends_document && p->block ? write_block(p, err) : 0;
-}
 
 static int write_sample(struct preparation *p, const struct item *item, const int32_t *ids,
                         struct sb_err *err)
@@ -255,8 +227,9 @@ static int write_chunk(struct preparation *p, struct chunk *chunk, struct sb_err
     const int32_t *ids = chunk->ids;
     for (size_t i = 0; i < chunk->item_count; i++) {
         const struct item *item = &chunk->items[i];
-        int rc = options->kind == SB_DATA_BLOCKS ? write_document_part(p, item, ids, err)
-                                                 : write_sample(p, item, ids, err);
+        int rc = sb_grouping_joins(options->kind)
+                     ? sb_grouping_add(&p->grouping, ids, item->first, item->ends_text, err)
+                     : write_sample(p, item, ids, err);
         if (rc < 0)
             return -1;
         ids += item->first + item->second;
@@ -341,12 +314,12 @@ static void add_document_part(struct preparation *p, struct chunk *chunk,
                               const struct sb_record *record)
 {
     if (!p->path || strcmp(p->path, record->path) != 0) {
-        add_item(chunk)->ends_document = true;
+        add_item(chunk)->ends_text = true;
         free(p->path);
         p->path = sb_strdup(record->path);
     }
     struct item *item = add_item(chunk);
-    item->ends_document = record->blank;
+    item->ends_text = record->blank;
     item->text_bytes = record->text_bytes;
     sb_bytes_append(&chunk->text, record->text, record->text_bytes);
 }
@@ -356,17 +329,21 @@ static int add_record(struct preparation *p, struct chunk *chunk, const struct s
 {
     if (p->records)
         hash_record(p->records, record);
-    if (p->ring.options->kind == SB_DATA_BLOCKS) {
+    enum sb_dataset_kind kind = p->ring.options->kind;
+    bool joins = sb_grouping_joins(kind);
+    if (joins && !sb_grouping_by_record(kind)) {
         add_document_part(p, chunk, record);
         return 0;
     }
-    if (record->blank)
+    /* An empty line is a text to Hugging Face's script, and to nobody else. */
+    if (record->blank && kind != SB_DATA_HF)
         return 0;
     int32_t label;
     if (find_label(p, record, &label, err) < 0)
         return -1;
     struct item *item = add_item(chunk);
     item->label = label;
+    item->ends_text = joins;
     item->text_bytes = record->text_bytes;
     sb_bytes_append(&chunk->text, record->text, record->text_bytes);
     if (record->text_pair && p->ring.options->kind == SB_DATA_LABELLED) {
@@ -387,8 +364,6 @@ static int fill_chunk(struct preparation *p, struct chunk *chunk, struct sb_err 
             return -1;
         if (rc == 0) {
             p->ended = true;
-            if (p->ring.options->kind == SB_DATA_BLOCKS)
-                add_item(chunk)->ends_document = true;
             break;
         }
     }
@@ -485,11 +460,14 @@ int sb_prepare(struct sb_cache_writer *writer, const struct sb_wordpiece *tokeni
     pthread_t *threads = sb_calloc(thread_count, sizeof(*threads));
     ring_init(&p.ring, 2 * thread_count + 2);
     p.sample = sb_alloc(options->max_seq_length * sizeof(*p.sample));
+    sb_grouping_init(&p.grouping, options, tokenizer, writer);
 
     size_t started = start_threads(threads, thread_count, &p.ring);
     int rc = started ? run(&p, err)
                      : sb_err_set(err, SB_ERR_TRY_AGAIN, "cannot start a thread for tokenising");
     stop_threads(threads, started, &p.ring);
+    if (rc == 0)
+        rc = sb_grouping_end(&p.grouping, err);
     if (rc == 0) {
         uint64_t done, total;
         sb_reader_progress(p.reader, &done, &total, &writer->counts.replaced);
@@ -498,6 +476,7 @@ int sb_prepare(struct sb_cache_writer *writer, const struct sb_wordpiece *tokeni
     ring_release(&p.ring);
     free(threads);
     free(p.sample);
+    sb_grouping_release(&p.grouping);
     free(p.path);
     sb_reader_free(&p.reader);
     return rc;

@@ -162,7 +162,7 @@ int sb_bert_check(const struct sb_bert *bert, const struct sb_batch *batch, stru
     const struct sb_bert_config *config = &bert->config;
     for (size_t b = 0; b < batch->B; b++) {
         size_t length = batch->starts[b + 1] - batch->starts[b];
-        unsigned long long number = batch->samples[b];
+        unsigned long long number = sb_sequence_sample(batch->samples[b]);
         if (length == 0 || length > config->max_positions)
             return sb_err_set(err, SB_ERR_DATA,
                               "sample %llu has %zu tokens; the model takes 1 to %zu", number,

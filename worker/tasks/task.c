@@ -76,11 +76,11 @@ static int open_data(struct sb_dataset **data, const struct sb_task *task,
                      const struct data_request *request, struct sb_err *err)
 {
     const struct sb_job *job = task->job;
+    enum sb_dataset_kind kind = task->ner ? SB_DATA_WORDS : SB_DATA_LABELLED;
+    if (task->mlm)
+        sb_assert(sb_dataset_mlm_kind(&kind, job->mlm_grouping));
     struct sb_dataset_options options = {
-        .kind = task->ner           ? SB_DATA_WORDS
-                : !task->mlm        ? SB_DATA_LABELLED
-                : job->line_by_line ? SB_DATA_LINES
-                                    : SB_DATA_BLOCKS,
+        .kind = kind,
         .source = {.paths = request->files->items,
                    .path_count = request->files->count,
                    .labelled = !task->mlm,
@@ -237,7 +237,9 @@ static int plan_steps(struct sb_task *task, struct sb_err *err)
                             : (uint64_t)ceil(job->num_train_epochs * (double)task->steps_per_epoch);
     task->slots = job->slots ? job->slots : default_slots(task);
     task->masks = (struct sb_mask_options){.probability = job->mlm_probability,
-                                           .whole_word = job->whole_word_mask};
+                                           .whole_word = job->whole_word_mask,
+                                           .spans = job->span_mask};
+    task->eval_masks = (struct sb_mask_options){.probability = job->eval_mlm_probability};
     if (!task->total_steps)
         return sb_err_set(err, SB_ERR_CONFIG,
                           "max_steps and num_train_epochs leave no step to take");

@@ -40,7 +40,7 @@ struct sb_task {
     uint64_t steps_per_epoch, total_steps;
     uint32_t slots;
     size_t max_seq_length;
-    struct sb_mask_options masks;
+    struct sb_mask_options masks, eval_masks; /* masks.probability: at the first step */
     char *cache_dir;
     struct sb_load_report report; /* after sb_task_load_weights */
     struct sb_arena step_arena, pass_arena;
@@ -73,6 +73,12 @@ long sb_task_publish_slot(struct sb_task *task, uint64_t step, uint32_t slot, fl
 /* group [float_count] comes from other peers, and is copied.  SB_ERR_PEER: of a wrong size. */
 int sb_task_set_group(struct sb_task *task, uint64_t step, const float *group, size_t float_count,
                       struct sb_err *err);
+
+/*
+ * mlm: what is masked at a step, counted from 0: mlm_probability at the first, mlm_probability_end
+ * (where it is given) at the last, and a straight line in between.
+ */
+struct sb_mask_options sb_task_masks(const struct sb_task *task, uint64_t step);
 
 /* How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0. */
 size_t sb_task_count_count(const struct sb_task *task);

@@ -71,6 +71,16 @@ static bool has_dropout(const struct sb_bert_config *config)
            config->classifier_dropout > 0;
 }
 
+struct sb_mask_options sb_task_masks(const struct sb_task *task, uint64_t step)
+{
+    struct sb_mask_options masks = task->masks;
+    double first = task->job->mlm_probability, last = task->job->mlm_probability_end;
+    if (last > 0 && task->total_steps > 1)
+        masks.probability =
+            first + (last - first) * ((double)step / (double)(task->total_steps - 1));
+    return masks;
+}
+
 long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, struct sb_grad *grad,
                         struct sb_stats *stats, struct sb_err *err)
 {
@@ -84,7 +94,8 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
     samples_of_step(&all, task, step);
     pick_slot(&mine, &all, slot, &task->step_arena);
 
-    struct sb_rng masks = sb_rng_key(job->seed, SB_RNG_MASK, all.epoch);
+    struct sb_mask_options masks = sb_task_masks(task, step);
+    struct sb_rng mask_key = sb_rng_key(job->seed, SB_RNG_MASK, all.epoch);
     struct sb_rng dropout = sb_rng_key(job->seed, SB_RNG_DROPOUT, step);
     const struct sb_rng *dropout_key = has_dropout(&task->bert.config) ? &dropout : NULL;
     for (size_t first = 0, count; first < mine.count; first += count) {
@@ -92,8 +103,7 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
         count = pass_count(&mine, first, job->max_tokens_per_pass);
         sb_arena_reset(&task->pass_arena);
         if (sb_collate(&batch, task->train, task->tokenizer, mine.samples + first, count,
-                       task->mlm ? &task->masks : NULL, &masks, &task->pass_arena, stats,
-                       err) < 0 ||
+                       task->mlm ? &masks : NULL, &mask_key, &task->pass_arena, stats, err) < 0 ||
             sb_bert_check(&task->bert, &batch, err) < 0)
             return sb_err_context(err, "reading slot %" PRIu32 " of step %" PRIu64, slot, step);
         sb_bert_train(&task->bert, &batch, dropout_key, &task->pass_arena, grad, stats);
@@ -155,12 +165,12 @@ int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, stru
     uint64_t first, end;
     range_of_eval_slot(&first, &end, set, slot);
     size_t pass_tokens = task->job->max_tokens_per_pass;
-    int rc =
-        task->ner
-            ? sb_evaluate_tags(&task->bert, set->data, task->tokenizer, &task->tags, first, end,
-                               pass_tokens, &task->pass_arena, stats, counts, err)
-            : sb_evaluate(&task->bert, set->data, task->tokenizer, task->mlm ? &task->masks : NULL,
-                          first, end, pass_tokens, &task->pass_arena, stats, counts, err);
+    int rc = task->ner
+                 ? sb_evaluate_tags(&task->bert, set->data, task->tokenizer, &task->tags, first,
+                                    end, pass_tokens, &task->pass_arena, stats, counts, err)
+                 : sb_evaluate(&task->bert, set->data, task->tokenizer,
+                               task->mlm ? &task->eval_masks : NULL, first, end, pass_tokens,
+                               &task->pass_arena, stats, counts, err);
     if (rc < 0)
         return sb_err_context(err, "evaluating the %s set", set->name);
     return 0;
