@@ -160,15 +160,19 @@ int sb_file_write_atomic(const char *path, const void *data, size_t bytes, struc
 
 int sb_dir_make(const char *path, struct sb_err *err)
 {
-    char partial[SB_PATH_BYTES];
+    char partial[SB_PATH_BYTES], parent[SB_PATH_BYTES];
     snprintf(partial, sizeof(partial), "%s", path);
     for (char *p = partial + 1;; p++) {
         if (*p && *p != '/')
             continue;
         char kept = *p;
         *p = 0;
-        if (mkdir(partial, 0777) < 0 && errno != EEXIST)
+        bool made = mkdir(partial, 0777) == 0;
+        if (!made && errno != EEXIST)
             return sb_err_set_errno(err, SB_ERR_CREATE, "cannot make folder '%s'", partial);
+        /* A power cut must not take the folder with all that will be synced in it. */
+        if (made && sb_dir_sync(sb_path_folder(parent, partial), err) < 0)
+            return -1;
         *p = kept;
         if (!kept)
             break;

@@ -50,7 +50,7 @@ int sb_file_writer_begin(struct sb_file_writer *writer, const char *path, struct
 int sb_file_writer_commit(struct sb_file_writer *writer, struct sb_err *err);
 void sb_file_writer_abort(struct sb_file_writer *writer);
 
-/* Makes the folder and its parents. */
+/* Makes the folder and its parents; their names are on the disk when it returns. */
 int sb_dir_make(const char *path, struct sb_err *err);
 int sb_dir_sync(const char *path, struct sb_err *err);
 /* Removes a folder and all that is in it; a missing one is fine. */

@@ -83,6 +83,14 @@ small_job() {
     } >"$work/$name.yaml"
 }
 
+# micro_job NAME TASK OUTPUT [LINE...]: the same of a model whose checkpoints are small, 20 to 40 KB.
+micro_job() {
+    small_job "$@"
+    [ -d "$work/micro-vocab" ] ||
+        "$build/shardbert" vocab --size 300 --output "$work/micro-vocab" "$work/data/train.txt" >"$work/vocab.log" 2>&1
+    sed -i -e 's#small-bert.json#micro-bert.json#' -e 's#^tokenizer_name: .*#tokenizer_name: micro-vocab#' "$work/$1.yaml"
+}
+
 # run NAME COMMAND...: output into $work/NAME.log; says so when it fails.
 run() {
     local name=$1

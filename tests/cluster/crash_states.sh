@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# A power cut at any moment of a run that saves: what is left on the disk, in every combination that
+# the syncs allow, never loads as a checkpoint that was not complete, and never loses one that was saved.
+# CRASH_STATES and SEED choose how many states, and which.
+# shellcheck source=tests/support/cluster.sh
+source "$(dirname "$0")/../support/cluster.sh"
+need_shared
+small_data
+
+micro_job job classify "$work/out" "save_steps: 2" "save_total_limit: 2"
+mkdir "$work/out"
+SB_CALLS_RECORD="$work/record" SB_CALLS_UNDER="$work/out" LD_PRELOAD="$build/tests/calls.so" \
+    run record "$build/shardbert" train "$work/job.yaml" --set threads=1
+check "saved checkpoints survive" python3 tests/fault/crash_states.py "$work/record" "$work/out" \
+    "$build/tests/newest_checkpoint" "${CRASH_STATES:-1000}" "${SEED:-1}"
