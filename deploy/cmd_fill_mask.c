@@ -1,8 +1,7 @@
 /* shardbert fill-mask: the likeliest pieces at each [MASK]. */
 #include "answer.h"
 #include "commands.h"
-
-#include <math.h>
+#include "fill.h"
 
 enum { TOP_K_MAX = 1000 };
 
@@ -11,49 +10,6 @@ struct fill_mask {
     uint64_t top_k;
     uint32_t best[TOP_K_MAX]; /* ids, best first */
 };
-
-/*
- * The ids of the count highest logits, highest first and smaller ids first among equals.  Rows
- * behind the vocabulary, which some models have, are never proposed.
- */
-static size_t choose(uint32_t *best, size_t count, const float *logits, size_t pieces)
-{
-    size_t found = 0;
-    for (size_t v = 0; v < pieces; v++) {
-        if (found == count && !(logits[v] > logits[best[found - 1]]))
-            continue;
-        size_t place = found < count ? found++ : found - 1;
-        for (; place && logits[v] > logits[best[place - 1]]; place--)
-            best[place] = best[place - 1];
-        best[place] = (uint32_t)v;
-    }
-    return found;
-}
-
-/* [{"token", "id", "score"}...]: score is the softmax over the whole vocabulary. */
-static json_t *describe(struct fill_mask *fill, const float *logits)
-{
-    const struct sb_infer *infer = &fill->answer.infer;
-    size_t V = infer->bert.config.vocab_size;
-    size_t found = choose(fill->best, fill->top_k, logits, sb_wordpiece_count(infer->tokenizer));
-    double max = logits[0], sum = 0;
-    for (size_t v = 1; v < V; v++)
-        max = logits[v] > max ? logits[v] : max;
-    for (size_t v = 0; v < V; v++)
-        sum += exp(logits[v] - max);
-
-    json_t *proposals = json_array();
-    for (size_t i = 0; i < found; i++) {
-        uint32_t id = fill->best[i];
-        json_t *proposal = json_object();
-        json_object_set_new(proposal, "token",
-                            json_string(sb_wordpiece_text(infer->tokenizer, (int32_t)id)));
-        json_object_set_new(proposal, "id", json_integer(id));
-        json_object_set_new(proposal, "score", sb_answer_number(exp(logits[id] - max) / sum));
-        json_array_append_new(proposals, proposal);
-    }
-    return proposals;
-}
 
 /*
  * Runs the sequences first .. end-1 of the pass, whose [MASK]s are the targets target ..
@@ -93,7 +49,9 @@ static int print_some(struct fill_mask *fill, size_t first, size_t end, size_t t
     for (size_t b = 0; b < batch.B; b++) {
         json_t *masks = json_array();
         for (; next < count && rows[next] < starts[b + 1]; next++)
-            json_array_append_new(masks, describe(fill, logits + next * V));
+            json_array_append_new(masks, sb_fill_describe(logits + next * V, V,
+                                                          fill->answer.infer.tokenizer, fill->best,
+                                                          fill->top_k));
         size_t bytes;
         const char *text = sb_answer_text(&fill->answer, first + b, &bytes);
         json_t *line = json_object();

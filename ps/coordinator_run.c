@@ -67,7 +67,8 @@ static bool evaluation_due(const struct sb_coordinator *c)
     if (c->history.evaluated_step == c->step || find_set(c, "validation") == UINT32_MAX)
         return false;
     if (c->step == 0)
-        return c->job->eval_on_start || c->members.plan->total_steps == 0;
+        return c->job->eval_on_start || c->job->probe_sentences.count ||
+               c->members.plan->total_steps == 0;
     return c->step == c->members.plan->total_steps || (every && c->step % every == 0);
 }
 

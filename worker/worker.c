@@ -3,8 +3,9 @@
 #include "clock.h"
 #include "log.h"
 #include "nodes.h"
-#include "run_record.h"
+#include "probes.h"
 #include "results.h"
+#include "run_record.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -298,6 +299,7 @@ static int finish(struct worker *w, struct sb_err *err)
         if (sb_task_export(w->task, w->options->job->output_dir, err) < 0 ||
             sb_results_write(w->options->job->output_dir, sb_client_history(w->client),
                              flos_per_token(&w->task->bert.params), err) < 0 ||
+            sb_probes_after(w->task, sb_client_history(w->client), err) < 0 ||
             sb_run_record_finish(w->task, w->options->canonical, err) < 0)
             return -1;
     }
@@ -317,7 +319,7 @@ static int turn(struct worker *w, struct sb_err *err)
         return -1;
     switch (sb_client_state(w->client)) {
     case SB_CLIENT_SEED:
-        if (sb_task_load_weights(w->task, err) < 0)
+        if (sb_task_load_weights(w->task, err) < 0 || sb_probes_before(w->task, err) < 0)
             return -1;
         if (w->options->loaded)
             w->options->loaded(w->options->loaded_context, w->task);

@@ -1,5 +1,7 @@
 #include "task.h"
 
+#include "probe.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,8 +291,9 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
         given(job->cache_dir) ? job->cache_dir : sb_path_join(cache, job->output_dir, "cache"));
     struct data_request request = {.progress = progress, .context = context};
     if (open_tokenizer(task, err) < 0 || read_config(task, err) < 0 ||
-        sb_dir_make(task->cache_dir, err) < 0 || open_all_data(task, request, err) < 0 ||
-        plan_steps(task, err) < 0 || init_params(task, err) < 0) {
+        sb_probe_check(task, err) < 0 || sb_dir_make(task->cache_dir, err) < 0 ||
+        open_all_data(task, request, err) < 0 || plan_steps(task, err) < 0 ||
+        init_params(task, err) < 0) {
         sb_task_free(&task);
         return -1;
     }
