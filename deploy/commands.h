@@ -19,6 +19,7 @@ int sb_cmd_fill_mask(int argc, char **argv);
 int sb_cmd_embed(int argc, char **argv);
 int sb_cmd_tokenize(int argc, char **argv);
 int sb_cmd_vocab(int argc, char **argv);
+int sb_cmd_sample(int argc, char **argv);
 int sb_cmd_inspect(int argc, char **argv);
 int sb_cmd_export(int argc, char **argv);
 

@@ -129,6 +129,19 @@ exits "and is silent when it is given" 0 "perplexity" \
     "$shardbert" eval --model "$work/short" --task mlm --data "$work/corpus.txt" --max-seq-length 12
 is "with nothing else to say" "$(grep -c trained "$work/stderr")" 0
 
+# --- sample --------------------------------------------------------------------------------------
+for i in $(seq 40); do printf '%s\ttext %d\n' "$((i % 3))" "$i"; done >"$work/rows.tsv"
+"$shardbert" sample --data "$work/rows.tsv" --per-label 4 --seed 7 >"$work/few.jsonl" 2>/dev/null
+is "sample takes as many texts of each class, in the order of the file" \
+    "$(jq -sc '[(group_by(.label) | map(length)), (map(.line) | . == sort)]' "$work/few.jsonl")" '[[4,4,4],true]'
+is "each with its own label and line" "$(jq -s 'all(.[]; (.text == "text \(.line)") and .label == "\(.line % 3)")' "$work/few.jsonl")" true
+is "the seed decides, and more hold the fewer" \
+    "$("$shardbert" sample --data "$work/rows.tsv" --per-label 6 --seed 7 2>/dev/null | jq -s --slurpfile few "$work/few.jsonl" '($few - .) == []')" true
+is "what was chosen is labelled data" "$("$shardbert" sample --data "$work/few.jsonl" --per-label 1 2>/dev/null | wc -l)" 3
+exits "a class with too few is named" 0 "class '0' has only 13" "$shardbert" sample --data "$work/rows.tsv" --per-label 14
+exits "standard input cannot be read twice" 64 "twice" "$shardbert" sample --data - --per-label 1
+exits "a sample of no size is wrong use" 64 "--per-label" "$shardbert" sample --data "$work/rows.tsv"
+
 # --- inspect, help -------------------------------------------------------------------------------
 "$shardbert" inspect $model >"$out" 2>&1
 is "inspect names the tensors" "$(grep -c 'classifier.weight' "$out")" 1
@@ -152,7 +165,7 @@ else
 fi
 exits "the model's labels in another order would exchange its classes" 78 "in another order" \
     "$shardbert" train "$work/train.yaml" --quiet --fresh --set "labels=[food, sport, weather]"
-for command in eval predict fill-mask embed tokenize vocab inspect train; do
+for command in eval predict fill-mask embed tokenize vocab sample inspect train; do
     exits "$command --help explains itself" 0 "Usage: shardbert $command" "$shardbert" $command --help
 done
 exits "--version says the version" 0 "shardbert 0." "$shardbert" --version

@@ -161,6 +161,29 @@ static void data_without_labels_is_refused(void **state)
     sb_dataset_free(&dataset);
 }
 
+static int digit_of(int32_t *label, const void *context, uint64_t sample, struct sb_err *err)
+{
+    (void)err;
+    const char *classes = context;
+    *label = classes[sample % strlen(classes)] - '0';
+    return 0;
+}
+
+static void who_holds_the_labels_alone_chooses_the_same(void **state)
+{
+    (void)state;
+    const char *classes = "0120012";
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_dataset *dataset = open_labelled(classes, 200);
+    struct sb_few_shot a = choose(dataset, 7, 5), b;
+    assert_int_equal(sb_few_shot_choose_by(&b, 200, 3, digit_of, classes, 7, 5, &err), 0);
+    assert_int_equal(a.count, b.count);
+    assert_memory_equal(a.samples, b.samples, a.count * sizeof(*a.samples));
+    sb_few_shot_release(&a);
+    sb_few_shot_release(&b);
+    sb_dataset_free(&dataset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +192,7 @@ int main(void)
         cmocka_unit_test(every_sample_has_the_same_chance),
         cmocka_unit_test(a_scarce_label_gives_what_it_has),
         cmocka_unit_test(data_without_labels_is_refused),
+        cmocka_unit_test(who_holds_the_labels_alone_chooses_the_same),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -40,21 +40,27 @@ static void line_up(struct sb_few_shot *chosen, const struct taking *taking)
     free(next);
 }
 
-static int walk(struct taking *taking, struct sb_few_shot *chosen, const struct sb_dataset *dataset,
+/* Who is asked for labels. */
+struct labels_of {
+    sb_few_shot_label_fn *label;
+    const void *context;
+    uint64_t sample_count;
+};
+
+static int walk(struct taking *taking, struct sb_few_shot *chosen, const struct labels_of *labels,
                 uint64_t per_label, uint64_t seed, struct sb_err *err)
 {
     struct sb_rng order = sb_rng_key(seed, SB_RNG_SAMPLE, ROUND_FEW_SHOT);
-    uint64_t sample_count = sb_dataset_count(dataset);
     size_t open_classes = chosen->class_count;
-    for (uint64_t k = 0; k < sample_count && open_classes > 0; k++) {
-        uint64_t sample = sb_rng_permute(&order, sample_count, k);
-        struct sb_cache_entry entry;
-        if (sb_cache_entry_read(sb_dataset_cache(dataset), sample, &entry, err) < 0)
+    for (uint64_t k = 0; k < labels->sample_count && open_classes > 0; k++) {
+        uint64_t sample = sb_rng_permute(&order, labels->sample_count, k);
+        int32_t label;
+        if (labels->label(&label, labels->context, sample, err) < 0)
             return -1;
         chosen->read_count++;
-        if (entry.label < 0)
+        if (label < 0)
             continue;
-        uint32_t class = (uint32_t)entry.label;
+        uint32_t class = (uint32_t)label;
         sb_assert(class < chosen->class_count); /* the cache has compared them */
         if (per_label && chosen->class_sizes[class] == per_label)
             continue;
@@ -66,13 +72,15 @@ static int walk(struct taking *taking, struct sb_few_shot *chosen, const struct 
     return 0;
 }
 
-int sb_few_shot_choose(struct sb_few_shot *chosen, const struct sb_dataset *dataset,
-                       uint64_t per_label, uint64_t seed, struct sb_err *err)
+int sb_few_shot_choose_by(struct sb_few_shot *chosen, uint64_t sample_count, size_t class_count,
+                          sb_few_shot_label_fn *label, const void *context, uint64_t per_label,
+                          uint64_t seed, struct sb_err *err)
 {
     struct taking taking = {.room = 0};
-    *chosen = (struct sb_few_shot){.class_count = sb_dataset_label_count(dataset)};
+    const struct labels_of labels = {label, context, sample_count};
+    *chosen = (struct sb_few_shot){.class_count = class_count};
     chosen->class_sizes = sb_calloc(chosen->class_count, sizeof(*chosen->class_sizes));
-    int rc = walk(&taking, chosen, dataset, per_label, seed, err);
+    int rc = walk(&taking, chosen, &labels, per_label, seed, err);
     if (rc == 0)
         line_up(chosen, &taking);
     else
@@ -80,6 +88,23 @@ int sb_few_shot_choose(struct sb_few_shot *chosen, const struct sb_dataset *data
     free(taking.samples);
     free(taking.classes);
     return rc;
+}
+
+static int label_in_cache(int32_t *label, const void *context, uint64_t sample, struct sb_err *err)
+{
+    const struct sb_dataset *dataset = context;
+    struct sb_cache_entry entry;
+    if (sb_cache_entry_read(sb_dataset_cache(dataset), sample, &entry, err) < 0)
+        return -1;
+    *label = entry.label;
+    return 0;
+}
+
+int sb_few_shot_choose(struct sb_few_shot *chosen, const struct sb_dataset *dataset,
+                       uint64_t per_label, uint64_t seed, struct sb_err *err)
+{
+    return sb_few_shot_choose_by(chosen, sb_dataset_count(dataset), sb_dataset_label_count(dataset),
+                                 label_in_cache, dataset, per_label, seed, err);
 }
 
 void sb_few_shot_release(struct sb_few_shot *chosen)

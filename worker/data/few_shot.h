@@ -32,6 +32,15 @@ struct sb_few_shot {
  */
 int sb_few_shot_choose(struct sb_few_shot *chosen, const struct sb_dataset *dataset,
                        uint64_t per_label, uint64_t seed, struct sb_err *err);
+/*
+ * The same choice for those who hold the labels and no data set: label (of one of class_count
+ * classes, or -1) is asked for one sample at a time, and returns -1 when it cannot tell.
+ */
+typedef int sb_few_shot_label_fn(int32_t *label, const void *context, uint64_t sample,
+                                 struct sb_err *err);
+int sb_few_shot_choose_by(struct sb_few_shot *chosen, uint64_t sample_count, size_t class_count,
+                          sb_few_shot_label_fn *label, const void *context, uint64_t per_label,
+                          uint64_t seed, struct sb_err *err);
 void sb_few_shot_release(struct sb_few_shot *chosen);
 
 /* The class of a place of the row, place < count. */
