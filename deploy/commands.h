@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 int sb_cmd_train(int argc, char **argv);
+int sb_cmd_run(int argc, char **argv);
 int sb_cmd_plan(int argc, char **argv);
 int sb_cmd_sweep(int argc, char **argv);
 int sb_cmd_eval(int argc, char **argv);

@@ -14,6 +14,8 @@ struct command {
 
 static const struct command COMMANDS[] = {
     {"train", sb_cmd_train, "Train as a job file says: mlm, classify or ner."},
+    {"run", sb_cmd_run,
+     "Jobs in a row, each from the model of an earlier one; a report at the end."},
     {"plan", sb_cmd_plan, "Memory, traffic and steps of a job, before it is started."},
     {"sweep", sb_cmd_sweep,
      "Train a job with more and more of the model frozen; scores, costs, a picture."},

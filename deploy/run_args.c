@@ -1,6 +1,7 @@
 #include "run_args.h"
 
 #include "arena.h"
+#include "pipeline.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ enum {
     KEY_BIND,
     KEY_ADDRESS,
     KEY_CHILD,
+    KEY_STAGE,
     KEY_INSECURE,
     KEY_QUIET,
     KEY_JSON
@@ -36,12 +38,13 @@ static const struct argp_option OPTIONS[] = {
     {"insecure", KEY_INSECURE, NULL, 0,
      "Roles: listen for other hosts although nothing is encrypted", 1},
     {"child", KEY_CHILD, NULL, OPTION_HIDDEN, NULL, 1},
+    {"stage", KEY_STAGE, "NAME", OPTION_HIDDEN, NULL, 1}, /* the job is a stage of a pipeline */
     {0},
 };
 
 struct parsing {
     struct sb_run_args *args;
-    const char *job_path;
+    const char *job_path, *stage;
     char **sets;
     size_t set_count;
     struct sb_err *err;
@@ -109,6 +112,9 @@ static error_t on_option(int key, char *value, struct argp_state *state)
     case KEY_CHILD:
         args->child = true;
         return 0;
+    case KEY_STAGE:
+        parsing->stage = value;
+        return 0;
     case KEY_INSECURE:
         args->insecure = true;
         return 0;
@@ -162,7 +168,8 @@ int sb_run_args_parse(struct sb_run_args *args, int argc, char **argv, struct sb
             sb_err_set(err, SB_ERR_USAGE, "the command line is not understood");
         goto done;
     }
-    if (sb_job_read(&args->job, parsing.job_path, err) < 0 ||
+    if ((parsing.stage ? sb_pipeline_job(&args->job, parsing.job_path, parsing.stage, err)
+                       : sb_job_read(&args->job, parsing.job_path, err)) < 0 ||
         sb_job_environment(&args->job, err) < 0)
         goto done;
     for (size_t i = 0; i < parsing.set_count; i++)
