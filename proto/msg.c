@@ -172,6 +172,10 @@ const char *sb_msg_name(const Sb__Head *head)
         return "FINISH";
     case SB__HEAD__BODY_BYE:
         return "BYE";
+    case SB__HEAD__BODY_GROUP_WANT:
+        return "GROUP_WANT";
+    case SB__HEAD__BODY_GROUP:
+        return "GROUP";
     default:
         return "nothing known";
     }
@@ -206,6 +210,8 @@ static int check_plan(const Sb__Head *head, const Sb__Plan *plan, struct sb_err 
         return refuse(err, head, "slots is not a power of two between 1 and 65536");
     if (plan->n_eval_sets > EVAL_SETS_MAX)
         return refuse(err, head, "more than 16 evaluation sets");
+    if (plan->vector_size > SB_FRAME_BYTES_MAX / sizeof(float))
+        return refuse(err, head, "a vector that does not fit a frame");
     return 0;
 }
 
@@ -240,10 +246,16 @@ static int check_welcome(const Sb__Head *head, struct sb_err *err)
     return 0;
 }
 
+static bool known_kind(Sb__WorkKind kind)
+{
+    return kind == SB__WORK_KIND__WORK_TRAIN || kind == SB__WORK_KIND__WORK_EVAL ||
+           kind == SB__WORK_KIND__WORK_EMBED;
+}
+
 static int check_work(const Sb__Head *head, struct sb_err *err)
 {
     const Sb__Work *work = head->work;
-    if (work->kind != SB__WORK_KIND__WORK_TRAIN && work->kind != SB__WORK_KIND__WORK_EVAL)
+    if (!known_kind(work->kind))
         return refuse(err, head, "unknown kind of work");
     if (work->n_nodes > NODES_MAX || work->n_next_nodes > NODES_MAX)
         return refuse(err, head, "more than 64 nodes");
@@ -279,13 +291,13 @@ static int check_body(const Sb__Head *head, struct sb_err *err)
             return refuse(err, head, "unknown answer");
         return 0;
     case SB__HEAD__BODY_DONE:
-        if (head->done->kind != SB__WORK_KIND__WORK_TRAIN &&
-            head->done->kind != SB__WORK_KIND__WORK_EVAL)
+        if (!known_kind(head->done->kind))
             return refuse(err, head, "unknown kind of work");
+        if (head->done->kind == SB__WORK_KIND__WORK_EMBED && head->done->n_sums)
+            return refuse(err, head, "sums beside vectors");
         return 0;
     case SB__HEAD__BODY_DONE_ACK:
-        if (head->done_ack->kind != SB__WORK_KIND__WORK_TRAIN &&
-            head->done_ack->kind != SB__WORK_KIND__WORK_EVAL)
+        if (!known_kind(head->done_ack->kind))
             return refuse(err, head, "unknown kind of work");
         return 0;
     case SB__HEAD__BODY__NOT_SET:
@@ -315,9 +327,13 @@ static int check_frames(const Sb__Head *head, const struct sb_msg *msg, struct s
         unit = sizeof(double);
         may_be_empty = true;
         break;
-    case SB__HEAD__BODY_DONE: /* sums that the head has no room for */
+    case SB__HEAD__BODY_DONE: /* vectors, or sums that the head has no room for */
         most = 1;
-        unit = sizeof(double);
+        if (head->done->kind != SB__WORK_KIND__WORK_EMBED)
+            unit = sizeof(double);
+        break;
+    case SB__HEAD__BODY_GROUP:
+        most = 1;
         break;
     case SB__HEAD__BODY_FINISH: /* text */
         most = 1;
@@ -395,7 +411,8 @@ Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err)
         sb_msg_close(&head);
         return NULL;
     }
-    if (head->body_case == SB__HEAD__BODY_DONE && msg->frame_count)
+    if (head->body_case == SB__HEAD__BODY_DONE && msg->frame_count &&
+        head->done->kind != SB__WORK_KIND__WORK_EMBED)
         join_sums(head->done, msg->frames[0]);
     return head;
 }

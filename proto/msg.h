@@ -64,7 +64,8 @@ size_t sb_msg_bytes(const struct sb_msg *msg);
 /*
  * The head of a message from outside, checked: size, version, a known body, the number of frames
  * that the body takes, frame sizes, checksums where given.  The sums of a DONE that came as a frame
- * stand behind those of the head.  NULL and err (SB_ERR_PEER) otherwise.  Freed by sb_msg_close.
+ * stand behind those of the head; vectors stay in their frame.  NULL and err (SB_ERR_PEER)
+ * otherwise.  Freed by sb_msg_close.
  */
 Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err);
 void sb_msg_close(Sb__Head **head);

@@ -39,6 +39,7 @@ void sb_coordinator_release(struct sb_coordinator *c)
     sb_parts_release(&c->parts);
     sb_sums_tree_release(&c->sums);
     sb_evaluation_end(&c->evaluation);
+    sb_gather_release(&c->gather);
     sb_history_release(&c->history);
     sb_frame_drop(&c->finish_text);
 }
@@ -81,13 +82,19 @@ double sb_coordinator_epoch(const struct sb_coordinator *c)
     return (double)c->step / fmax(1.0, (double)c->members.plan->steps_per_epoch);
 }
 
+bool sb_coordinator_works(const struct sb_coordinator *c)
+{
+    return c->state == SB_COORDINATOR_GATHERING || c->state == SB_COORDINATOR_TRAINING ||
+           c->state == SB_COORDINATOR_EVALUATING;
+}
+
 /*
  * Nobody waits for what is being computed: a step may take longer than whoever sent the signal is
  * willing to wait, and what is lost is computed again from the checkpoint of the last one.
  */
 static void heed_stop(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    if (c->state == SB_COORDINATOR_EVALUATING || c->state == SB_COORDINATOR_TRAINING) {
+    if (sb_coordinator_works(c)) {
         sb_evaluation_end(&c->evaluation);
         sb_coordinator_go_on(c, out);
     } else if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING ||
@@ -182,7 +189,11 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
         return true;
     case SB__HEAD__BODY_DONE:
         if (of_this_term)
-            sb_coordinator_take_done(c, peer, head, out);
+            sb_coordinator_take_done(c, peer, head, msg, out);
+        return true;
+    case SB__HEAD__BODY_GROUP_WANT:
+        if (of_this_term)
+            sb_coordinator_take_group_want(c, peer, head, out);
         return true;
     case SB__HEAD__BODY_REPORT:
         if (of_this_term)
@@ -220,9 +231,9 @@ static void say_idle_workers(const struct sb_coordinator *c, struct sb_bytes *te
             for (size_t n = 0; n < w->node_count; n++)
                 if (!sb_sums_tree_covers(&c->sums, w->nodes[n]))
                     sb_bytes_printf(&missing, " %" PRIu32, w->nodes[n]);
-        if (c->state == SB_COORDINATOR_EVALUATING)
+        if (sb_coordinator_deals_slots(c))
             for (uint64_t slot = w->first_slot; slot < w->end_slot && missing.count < 80; slot++)
-                if (!c->evaluation.here[slot])
+                if (!sb_coordinator_slot_here(c, slot))
                     sb_bytes_printf(&missing, " %" PRIu64, slot);
         if (missing.data)
             sb_bytes_printf(text, "; missing: %s of %s:%s",
@@ -256,10 +267,11 @@ static void give_up(struct sb_coordinator *c, struct sb_outbox *out)
     say_idle_workers(c, &text);
     /* Servers report when the last node is here: while nodes are missing, it is not their fault. */
     bool nodes_missing = c->state == SB_COORDINATOR_TRAINING && !sb_sums_tree_root(&c->sums);
-    if (c->state != SB_COORDINATOR_EVALUATING && !nodes_missing)
+    bool slots_missing = sb_coordinator_deals_slots(c);
+    if (!slots_missing && !nodes_missing)
         say_idle_servers(c, &text);
     /* A worker that hangs does not keep the servers from writing what is committed. */
-    if (!c->stop_code && (nodes_missing || c->state == SB_COORDINATOR_EVALUATING)) {
+    if (!c->stop_code && (nodes_missing || slots_missing)) {
         stop_for(c, SB_ERR_PEER, text.data);
         heed_stop(c, out);
     } else {
@@ -276,6 +288,7 @@ static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
     case SB_COORDINATOR_SEEDING:
         sb_coordinator_send_start(c, out);
         return;
+    case SB_COORDINATOR_GATHERING:
     case SB_COORDINATOR_TRAINING:
     case SB_COORDINATOR_EVALUATING:
         sb_coordinator_send_commit(c, out);
@@ -302,7 +315,7 @@ void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_ou
         return;
     if (c->stop_code)
         heed_stop(c, out);
-    if (c->state == SB_COORDINATOR_TRAINING || c->state == SB_COORDINATOR_EVALUATING)
+    if (sb_coordinator_works(c))
         sb_coordinator_watch_workers(c, out);
     if (c->state == SB_COORDINATOR_JOINING)
         sb_coordinator_watch_joining(c, out);

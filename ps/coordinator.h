@@ -15,6 +15,10 @@
  *        v                        v                            v
  *     FINISHING: FINISH to the workers until BYE, then to the servers  ---------------> OVER
  *
+ * A step whose loss compares items of all slots is GATHERING before it is TRAINING: its slots
+ * publish their vectors, dealt like those of an evaluation, and whoever trains asks for all of
+ * them.
+ *
  * A function of messages and time: it sends by putting messages into an outbox, and resends what is
  * not answered from its tick.  Owner: the server that it is part of.
  */
@@ -24,6 +28,7 @@
 #include "ckpt.h"
 #include "evaluation.h"
 #include "file.h"
+#include "gather.h"
 #include "history.h"
 #include "members.h"
 #include "server.h"
@@ -32,6 +37,7 @@ enum sb_coordinator_state {
     SB_COORDINATOR_JOINING,
     SB_COORDINATOR_LOADING,
     SB_COORDINATOR_SEEDING,
+    SB_COORDINATOR_GATHERING,
     SB_COORDINATOR_TRAINING,
     SB_COORDINATOR_EVALUATING,
     SB_COORDINATOR_SAVING,
@@ -57,7 +63,7 @@ struct sb_coordinator_worker {
     uint64_t heard_ns;         /* any sign of life */
     uint32_t nodes[64];        /* its share of the running step */
     size_t node_count;
-    uint64_t first_slot, end_slot; /* its share of the running evaluation */
+    uint64_t first_slot, end_slot; /* its share of the running evaluation, or of what is gathered */
 };
 
 struct sb_coordinator {
@@ -81,6 +87,7 @@ struct sb_coordinator {
         double scale, rate;
     } commit;
     struct sb_evaluation evaluation;
+    struct sb_gather gather; /* of the running step */
     struct sb_history history;
 
     char resume_folder[SB_PATH_BYTES];
@@ -97,7 +104,7 @@ struct sb_coordinator {
     bool workers_finished;        /* FINISH now goes to the servers */
     uint32_t finish_rounds;
 
-    uint64_t now_ns, born_ns, said_ns, sent_ns, progress_ns, began_ns, train_ns;
+    uint64_t now_ns, born_ns, said_ns, sent_ns, progress_ns, began_ns, step_ns, train_ns;
     uint64_t
         prepared_ns; /* JOINING: when a worker last said that it reads its data; or the birth */
     double train_first_samples; /* seen by earlier starts of this run */

@@ -14,9 +14,19 @@
 
 enum { NODES_MAX = 64 };
 
-static bool evaluating(const struct sb_coordinator *c)
+bool sb_coordinator_deals_slots(const struct sb_coordinator *c)
 {
-    return c->state == SB_COORDINATOR_EVALUATING;
+    return c->state == SB_COORDINATOR_GATHERING || c->state == SB_COORDINATOR_EVALUATING;
+}
+
+bool sb_coordinator_slot_here(const struct sb_coordinator *c, uint64_t slot)
+{
+    return c->state == SB_COORDINATOR_GATHERING ? c->gather.here[slot] : c->evaluation.here[slot];
+}
+
+static uint64_t slot_count(const struct sb_coordinator *c)
+{
+    return c->state == SB_COORDINATOR_GATHERING ? c->gather.slots : c->evaluation.set->slot_count;
 }
 
 /* ---- sending ---- */
@@ -28,9 +38,10 @@ static void send_work(struct sb_coordinator *c, uint32_t worker, struct sb_outbo
     Sb__Work work = SB__WORK__INIT;
     work.sequence = w->sequence;
     head.step = c->step;
-    if (evaluating(c)) {
-        work.kind = SB__WORK_KIND__WORK_EVAL;
-        work.eval_set = c->evaluation.index;
+    if (sb_coordinator_deals_slots(c)) {
+        bool gathering = c->state == SB_COORDINATOR_GATHERING;
+        work.kind = gathering ? SB__WORK_KIND__WORK_EMBED : SB__WORK_KIND__WORK_EVAL;
+        work.eval_set = gathering ? 0 : c->evaluation.index;
         work.first_slot = w->first_slot;
         work.end_slot = w->end_slot;
     } else {
@@ -49,7 +60,7 @@ static void send_work(struct sb_coordinator *c, uint32_t worker, struct sb_outbo
 static bool has_share(const struct sb_coordinator *c, uint32_t worker)
 {
     const struct sb_coordinator_worker *w = &c->workers[worker];
-    return evaluating(c) ? w->first_slot < w->end_slot : w->node_count > 0;
+    return sb_coordinator_deals_slots(c) ? w->first_slot < w->end_slot : w->node_count > 0;
 }
 
 void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out)
@@ -84,8 +95,8 @@ void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out)
         w->node_count = w->first_slot = w->end_slot = 0;
         if (c->members.workers[i].lost && !all_lost)
             continue;
-        if (evaluating(c))
-            give_slots(w, 0, c->evaluation.set->slot_count, index, of);
+        if (sb_coordinator_deals_slots(c))
+            give_slots(w, 0, slot_count(c), index, of);
         else
             w->node_count = sb_nodes_deal(w->nodes, c->members.plan->slots, index, of);
         index++;
@@ -98,7 +109,7 @@ void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out)
 /* All nodes are DONE, and a server misses some: their sums went down with whoever computed them. */
 static bool sums_missing(const struct sb_coordinator *c)
 {
-    if (evaluating(c) || !sb_sums_tree_root(&c->sums))
+    if (sb_coordinator_deals_slots(c) || !sb_sums_tree_root(&c->sums))
         return false;
     for (uint32_t i = 0; i < c->members.server_count; i++)
         if (!c->servers[i].reported)
@@ -109,9 +120,9 @@ static bool sums_missing(const struct sb_coordinator *c)
 static bool share_done(const struct sb_coordinator *c, uint32_t worker)
 {
     const struct sb_coordinator_worker *w = &c->workers[worker];
-    if (evaluating(c)) {
+    if (sb_coordinator_deals_slots(c)) {
         for (uint64_t slot = w->first_slot; slot < w->end_slot; slot++)
-            if (!c->evaluation.here[slot])
+            if (!sb_coordinator_slot_here(c, slot))
                 return false;
         return true;
     }
@@ -205,7 +216,7 @@ static void pass_on_slots(struct sb_coordinator *c, uint32_t from, const uint32_
 {
     struct sb_coordinator_worker *lost = &c->workers[from];
     uint64_t first = lost->first_slot, end = lost->end_slot;
-    while (first < end && c->evaluation.here[first])
+    while (first < end && sb_coordinator_slot_here(c, first))
         first++;
     lost->first_slot = lost->end_slot = 0;
     for (size_t i = 0; i < idle_count && first < end; i++) {
@@ -241,7 +252,7 @@ void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *ou
                 idle[idle_count++] = i;
         if (idle_count == 0)
             break;
-        if (evaluating(c))
+        if (sb_coordinator_deals_slots(c))
             pass_on_slots(c, from, idle, idle_count);
         else
             pass_on_nodes(c, from, idle, idle_count);
@@ -254,8 +265,8 @@ void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *ou
 /* What the lost one owed is now the newcomer's. */
 void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
 {
-    bool working = c->state == SB_COORDINATOR_TRAINING || evaluating(c);
-    if (!working || !has_share(c, worker) || (share_done(c, worker) && !sums_missing(c)))
+    if (!sb_coordinator_works(c) || !has_share(c, worker) ||
+        (share_done(c, worker) && !sums_missing(c)))
         return;
     c->workers[worker].sequence = ++c->sequence;
     send_new_work(c, out);

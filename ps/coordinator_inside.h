@@ -4,8 +4,8 @@
  *   coordinator.c         its life, its messages, its clock
  *   coordinator_start.c   JOINING, LOADING, SEEDING
  *   coordinator_deal.c    who computes what, and what becomes of the share of one who falls silent
- *   coordinator_run.c     TRAINING, EVALUATING, SAVING, and go_on, which decides between them
- *   coordinator_finish.c  FINISHING
+ *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
+ * them coordinator_finish.c  FINISHING
  */
 #ifndef SB_COORDINATOR_INSIDE_H
 #define SB_COORDINATOR_INSIDE_H
@@ -21,6 +21,8 @@ void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event);
 void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state);
 double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns);
 double sb_coordinator_epoch(const struct sb_coordinator *c);
+/* Workers have shares: GATHERING, TRAINING or EVALUATING. */
+bool sb_coordinator_works(const struct sb_coordinator *c);
 
 /* coordinator_start.c */
 void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
@@ -31,6 +33,9 @@ void sb_coordinator_send_start(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out);
 
 /* coordinator_deal.c */
+/* Shares are slots (GATHERING, EVALUATING) and not nodes; is this one here? */
+bool sb_coordinator_deals_slots(const struct sb_coordinator *c);
+bool sb_coordinator_slot_here(const struct sb_coordinator *c, uint64_t slot);
 /* Deals the running step or evaluation to the workers that are not lost, and sends WORK. */
 void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out);
 /* To whoever has not answered yet. */
@@ -47,7 +52,9 @@ void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const S
                                 const struct sb_msg *msg, struct sb_outbox *out);
 void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head);
 void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
-                              struct sb_outbox *out);
+                              const struct sb_msg *msg, struct sb_outbox *out);
+void sb_coordinator_take_group_want(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                                    struct sb_outbox *out);
 void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
                                struct sb_outbox *out);
 /* To whoever has not answered yet. */

@@ -15,8 +15,12 @@
 
 static void begin_step(struct sb_coordinator *c, struct sb_outbox *out)
 {
+    const Sb__Plan *plan = c->members.plan;
     sb_sums_tree_clear(&c->sums);
-    sb_coordinator_move(c, SB_COORDINATOR_TRAINING);
+    c->step_ns = c->now_ns;
+    if (plan->vector_size)
+        sb_gather_begin(&c->gather, plan->slots, plan->vector_size);
+    sb_coordinator_move(c, plan->vector_size ? SB_COORDINATOR_GATHERING : SB_COORDINATOR_TRAINING);
     sb_coordinator_deal(c, out);
 }
 
@@ -184,7 +188,7 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
     double targets = sums.of[SB_SUM_TARGETS], most = c->job->max_grad_norm;
     double norm = targets > 0 ? sqrt(add_norms(c)) / targets : 0;
     double clip = most > 0 ? fmin(1.0, most / (norm + 1e-6)) : 1.0;
-    double began_ns = (double)c->began_ns;
+    double began_ns = (double)c->step_ns;
     c->commit.apply = targets > 0;
     c->commit.scale = targets > 0 ? clip / targets : 0;
     c->commit.rate = sb_schedule_rate(c->job, c->step, c->members.plan->total_steps);
@@ -300,9 +304,53 @@ static void ack_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *do
     sb_coordinator_send(c, out, peer, &head, NULL);
 }
 
+/* ---- groups ---- */
+
+/* All vectors are here: the nodes of the step can be computed. */
+static void end_gathering(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    char sentence[256];
+    if (c->gather.bad_slot == UINT32_MAX) {
+        sb_coordinator_move(c, SB_COORDINATOR_TRAINING);
+        sb_coordinator_deal(c, out);
+        return;
+    }
+    snprintf(sentence, sizeof(sentence),
+             "the vectors of step %" PRIu64 " are not finite (slot %" PRIu32
+             "); the weights of the last checkpoint are kept",
+             c->step + 1, c->gather.bad_slot);
+    sb_coordinator_tell(
+        c, (struct sb_event){.kind = SB_EVENT_NONFINITE, .text = sentence, .code = SB_ERR_DATA});
+    sb_coordinator_finish(c, SB_ERR_DATA, sentence, out);
+}
+
+/* Of another step, or before all vectors are here, nothing is said: whoever still needs it asks
+ * again. */
+void sb_coordinator_take_group_want(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                                    struct sb_outbox *out)
+{
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    if (worker == UINT32_MAX)
+        return;
+    sb_coordinator_worker_lives(c, worker);
+    if (c->state != SB_COORDINATOR_TRAINING || head->step != c->step ||
+        !sb_gather_complete(&c->gather))
+        return;
+    Sb__Head answer = SB__HEAD__INIT;
+    Sb__Group group = SB__GROUP__INIT;
+    answer.step = c->step;
+    answer.body_case = SB__HEAD__BODY_GROUP;
+    answer.group = &group;
+    sb_coordinator_send(c, out, peer, &answer, c->gather.group);
+}
+
+/* ---- what workers have done ---- */
+
 /* The loss may be anything (a model that blew up); the counts may not. */
 static bool counts_valid(const Sb__Done *done)
 {
+    if (done->kind == SB__WORK_KIND__WORK_EMBED)
+        return true;
     if (done->n_sums < SB_SUM_COUNT)
         return false;
     for (size_t i = 0; i < done->n_sums; i++)
@@ -311,8 +359,25 @@ static bool counts_valid(const Sb__Done *done)
     return true;
 }
 
+/* Of the running step or evaluation.  -1: not something that anybody here could have been asked. */
+static int take_sums(struct sb_coordinator *c, const Sb__Head *head, const struct sb_msg *msg)
+{
+    const Sb__Done *done = head->done;
+    struct sb_sums sums;
+    if (done->kind == SB__WORK_KIND__WORK_EVAL && c->state == SB_COORDINATOR_EVALUATING)
+        return sb_evaluation_take(&c->evaluation, done->slot, done->sums, done->n_sums);
+    if (done->kind == SB__WORK_KIND__WORK_EMBED && c->state == SB_COORDINATOR_GATHERING)
+        return sb_gather_take(&c->gather, done->slot, msg->frame_count ? msg->frames[0] : NULL);
+    if (done->kind != SB__WORK_KIND__WORK_TRAIN || c->state != SB_COORDINATOR_TRAINING)
+        return 0;
+    if (done->n_sums != SB_SUM_COUNT || !sb_node_valid(head->node, c->sums.slots))
+        return -1;
+    memcpy(sums.of, done->sums, sizeof(sums.of));
+    return sb_sums_tree_take(&c->sums, head->node, &sums);
+}
+
 void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
-                              struct sb_outbox *out)
+                              const struct sb_msg *msg, struct sb_outbox *out)
 {
     const Sb__Done *done = head->done;
     uint32_t worker = sb_members_find_worker(&c->members, peer);
@@ -322,24 +387,16 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
     sb_coordinator_worker_lives(c, worker);
     if (done->sequence == c->workers[worker].sequence)
         c->workers[worker].heard = true;
-    if (current && done->kind == SB__WORK_KIND__WORK_TRAIN && c->state == SB_COORDINATOR_TRAINING) {
-        struct sb_sums sums;
-        if (done->n_sums != SB_SUM_COUNT || !sb_node_valid(head->node, c->sums.slots))
-            return;
-        memcpy(sums.of, done->sums, sizeof(sums.of));
-        if (sb_sums_tree_take(&c->sums, head->node, &sums))
-            c->progress_ns = c->now_ns;
-    } else if (current && done->kind == SB__WORK_KIND__WORK_EVAL &&
-               c->state == SB_COORDINATOR_EVALUATING) {
-        int taken = sb_evaluation_take(&c->evaluation, done->slot, done->sums, done->n_sums);
-        if (taken < 0)
-            return;
-        if (taken > 0)
-            c->progress_ns = c->now_ns;
-    }
+    int taken = current ? take_sums(c, head, msg) : 0;
+    if (taken < 0)
+        return;
+    if (taken > 0)
+        c->progress_ns = c->now_ns;
     ack_done(c, peer, head, out);
     if (c->state == SB_COORDINATOR_EVALUATING && c->evaluation.missing == 0)
         end_evaluation(c, out);
+    else if (c->state == SB_COORDINATOR_GATHERING && sb_gather_complete(&c->gather))
+        end_gathering(c, out);
     else
         commit_if_complete(c, out);
 }

@@ -100,7 +100,7 @@ bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *
     if (NUMBERS(train_samples, "training samples") || NUMBERS(train_tokens, "training tokens") ||
         NUMBERS(steps_per_epoch, "steps of an epoch") || NUMBERS(total_steps, "steps in all") ||
         NUMBERS(slots, "slots of a step") || NUMBERS(n_labels, "labels") ||
-        NUMBERS(n_eval_sets, "evaluation sets"))
+        NUMBERS(n_eval_sets, "evaluation sets") || NUMBERS(vector_size, "numbers of a vector"))
         return true;
     for (size_t i = 0; i < plan->n_labels; i++)
         if (TEXTS(labels[i], "a label"))

@@ -57,6 +57,7 @@ static bool plan_differs(const Sb__Plan *plan, const json_t *object, const char 
     there.steps_per_epoch = whole(object, "steps_per_epoch");
     there.total_steps = whole(object, "total_steps");
     there.slots = (uint32_t)whole(object, "slots");
+    there.vector_size = plan->vector_size; /* follows from the settings, which are compared */
     there.data_fingerprint = text(json_object_get(object, "data_fingerprint"));
     there.n_labels = json_array_size(labels);
     there.labels = sb_calloc(there.n_labels ? there.n_labels : 1, sizeof(char *));

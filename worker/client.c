@@ -99,6 +99,7 @@ void sb_client_free(struct sb_client **client)
         sb_retry_end(&old->holdings[i].want);
     for (size_t i = 0; i < old->done_count; i++)
         sb_retry_end(&old->dones[i].retry);
+    sb_client_drop_group(old);
     sb_retry_end(&old->hello);
     sb_retry_end(&old->stop);
     sb_msg_close(&old->welcome);
@@ -115,7 +116,7 @@ void sb_client_free(struct sb_client **client)
 
 static bool work_is_complete(const struct sb_client *client)
 {
-    if (client->asks_rows)
+    if (client->asks_rows || sb_client_group_missing(client))
         return false;
     for (size_t i = 0; i < client->parts.count; i++) {
         const struct sb_part *part = &client->parts.parts[i];
@@ -129,7 +130,8 @@ static bool work_is_complete(const struct sb_client *client)
     return true;
 }
 
-/* Weights that are newer than the work came: its step is committed without us. */
+/* Weights that are newer than the work came: its step is committed without us.  Or vectors were
+ * asked for, and now nodes: all vectors are there. */
 bool sb_client_work_is_past(const struct sb_client *client)
 {
     for (size_t i = 0; i < client->parts.count; i++) {
@@ -139,16 +141,24 @@ bool sb_client_work_is_past(const struct sb_client *client)
             holding->step > client->work->step)
             return true;
     }
-    return client->queued && client->queue[client->queued - 1].step > client->work->step;
+    const struct sb_work *newest = client->queued ? &client->queue[client->queued - 1] : NULL;
+    return newest && (newest->step > client->work->step || (newest->step == client->work->step &&
+                                                            client->work->embed && !newest->embed));
+}
+
+static bool has_slots(const struct sb_work *work)
+{
+    return work->eval || work->embed;
 }
 
 static size_t work_size(const struct sb_work *work)
 {
-    return work->eval ? (size_t)(work->end_slot - work->first_slot) : work->node_count;
+    return has_slots(work) ? (size_t)(work->end_slot - work->first_slot) : work->node_count;
 }
 
 static void begin_work(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
 {
+    sb_retry_end(&client->group_want); /* of work that is past */
     client->work = &client->works[client->work == &client->works[0]];
     *client->work = client->queue[0];
     client->queued--;
@@ -162,6 +172,7 @@ static void begin_work(struct sb_client *client, uint64_t now_ns, struct sb_outb
     for (size_t i = 0; i < client->parts.count; i++)
         client->holdings[i].rows_needed = client->holdings[i].rows_here = false;
     sb_client_want_whole(client, now_ns, client->work->step, out);
+    sb_client_want_group(client, now_ns, out);
 }
 
 void sb_client_advance(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
@@ -191,6 +202,15 @@ void sb_client_advance(struct sb_client *client, uint64_t now_ns, struct sb_outb
     }
 }
 
+/* Are its slots some of the plan's? */
+static bool slots_fit(const struct sb_work *work, const Sb__Plan *plan)
+{
+    if (work->embed)
+        return plan->vector_size && work->end_slot <= plan->slots;
+    return !work->eval || (work->eval_set < plan->n_eval_sets &&
+                           work->end_slot <= plan->eval_sets[work->eval_set]->slot_count);
+}
+
 static bool take_work(struct sb_client *client, const Sb__Head *head)
 {
     const Sb__Work *body = head->work;
@@ -201,6 +221,7 @@ static bool take_work(struct sb_client *client, const Sb__Head *head)
     uint32_t slots = client->options.plan->slots;
     struct sb_work work = {
         .eval = body->kind == SB__WORK_KIND__WORK_EVAL,
+        .embed = body->kind == SB__WORK_KIND__WORK_EMBED,
         .step = head->step,
         .sequence = body->sequence,
         .node_count = body->n_nodes,
@@ -219,8 +240,7 @@ static bool take_work(struct sb_client *client, const Sb__Head *head)
             return false;
         work.next_nodes[i] = body->next_nodes[i];
     }
-    if (work.eval && (work.eval_set >= client->options.plan->n_eval_sets ||
-                      work.end_slot > client->options.plan->eval_sets[work.eval_set]->slot_count))
+    if (!slots_fit(&work, client->options.plan))
         return false;
     client->any_sequence = true;
     client->last_sequence = body->sequence;
@@ -245,6 +265,7 @@ static void drop_all_work(struct sb_client *client)
     sb_client_drop_dones(client, UINT64_MAX);
     for (size_t i = 0; i < client->parts.count; i++)
         sb_retry_end(&client->holdings[i].want);
+    sb_client_drop_group(client);
     sb_retry_end(&client->stop);
 }
 
@@ -341,6 +362,8 @@ static bool take(struct sb_client *client, uint64_t now_ns, uint64_t peer, Sb__H
         return peer == SB_PEER_COORDINATOR && take_work(client, in);
     case SB__HEAD__BODY_ACK:
         return sb_client_take_ack(client, now_ns, peer, in);
+    case SB__HEAD__BODY_GROUP:
+        return peer == SB_PEER_COORDINATOR && sb_client_take_group(client, in, msg);
     case SB__HEAD__BODY_DONE_ACK:
         return peer == SB_PEER_COORDINATOR && sb_client_take_done_ack(client, in);
     default:
@@ -376,6 +399,8 @@ void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
     }
     if (client->state != SB_CLIENT_OVER) {
         size_t sent = sb_retry_tick(&client->stop, now_ns, 0, retry_ms, SB_PEER_COORDINATOR, out);
+        client->group_want.tries = 0; /* it is a sign of life too: ask steadily */
+        sent += sb_retry_tick(&client->group_want, now_ns, 0, retry_ms, SB_PEER_COORDINATOR, out);
         for (size_t i = 0; i < client->done_count; i++)
             sent += sb_retry_tick(&client->dones[i].retry, now_ns, 0, retry_ms, SB_PEER_COORDINATOR,
                                   out);

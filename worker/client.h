@@ -43,7 +43,8 @@ enum sb_client_state {
 
 /* The work at hand. */
 struct sb_work {
-    bool eval;
+    bool eval;  /* slots of an evaluation */
+    bool embed; /* slots of a step that publish their vectors; neither: nodes of a step */
     uint64_t step;
     uint64_t sequence;
     uint32_t nodes[64];
@@ -93,6 +94,19 @@ void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t nod
 void sb_client_push_eval(struct sb_client *client, uint64_t now_ns, uint64_t slot,
                          const struct sb_stats *stats, const double *counts, size_t count_count,
                          double seconds, struct sb_outbox *out);
+
+/*
+ * EMBED: the vectors of one slot, copied; float_count 0: the slot is empty.
+ */
+void sb_client_push_vectors(struct sb_client *client, uint64_t now_ns, uint64_t slot,
+                            const float *vectors, size_t float_count, double seconds,
+                            struct sb_outbox *out);
+/*
+ * TRAIN, where the plan has a vector_size: what the slots of the step have published, one after the
+ * other.  The client asks for it, and reports SB_CLIENT_WORK when it is here.  NULL and 0 where no
+ * slot has an item.  Valid until the next function of the client.
+ */
+const float *sb_client_group(const struct sb_client *client, size_t *float_count);
 
 /*
  * Says which rows of the row-sparse span the work needs (rising).  Call when the client asks:

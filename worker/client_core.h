@@ -1,9 +1,10 @@
 /*
- * The inside of the client, for its three sources only:
+ * The inside of the client, for its sources only:
  *
  *   client.c          states, joining, the queue of work, what comes in and falls due
  *   client_weights.c  what we hold of each part, and the wants
  *   client_push.c     pushes and sums, and their acknowledgements
+ *   client_group.c    the vectors of a step that its loss compares
  */
 #ifndef SB_CLIENT_CORE_H
 #define SB_CLIENT_CORE_H
@@ -46,6 +47,11 @@ struct sb_client {
     uint64_t *heard_ns;          /* [server count] the last answer that ended a retry */
     struct sb_done *dones;
     size_t done_count, done_capacity;
+
+    struct sb_retry group_want;
+    uint64_t group_step; /* that is wanted, or here */
+    bool group_here;
+    struct sb_frame *group; /* NULL: nobody has published a row */
 
     bool has_work; /* work is valid: waiting for weights, or with the caller */
     bool asks_rows;
@@ -102,6 +108,15 @@ struct sb_frame *sb_client_rows_inside(const struct sb_client *client, const str
                                        const uint32_t *rows, size_t row_count, size_t *at);
 /* The caller's rows rise and are rows of the row-sparse tensor. */
 void sb_client_check_rows(const struct sb_client *client, const uint32_t *rows, size_t row_count);
+
+/* client_group.c */
+
+/* The work at hand compares vectors that are not here. */
+bool sb_client_group_missing(const struct sb_client *client);
+void sb_client_want_group(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
+/* False if nothing was asked that this answers. */
+bool sb_client_take_group(struct sb_client *client, const Sb__Head *head, const struct sb_msg *msg);
+void sb_client_drop_group(struct sb_client *client);
 
 /* client_push.c */
 

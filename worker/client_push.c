@@ -54,6 +54,32 @@ void sb_client_seed(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
     sb_client_advance(client, now_ns, out);
 }
 
+/* sums go into the head; frame may be NULL. */
+static void send_done(struct sb_client *client, uint64_t now_ns, struct sb_done done, double *sums,
+                      size_t sum_count, struct sb_frame *frame, double seconds,
+                      struct sb_outbox *out)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Done body = SB__DONE__INIT;
+    body.kind = done.kind;
+    body.sequence = done.sequence;
+    body.slot = done.slot;
+    body.n_sums = sum_count;
+    body.sums = sums;
+    body.seconds = seconds;
+    head.step = done.step;
+    head.node = done.node;
+    head.body_case = SB__HEAD__BODY_DONE;
+    head.done = &body;
+    sb_retry_start(&done.retry, now_ns, SB_PEER_COORDINATOR,
+                   sb_client_make(client, &head, frame, NULL), out);
+    if (client->done_count == client->done_capacity) {
+        client->done_capacity = client->done_capacity ? 2 * client->done_capacity : 16;
+        client->dones = sb_realloc(client->dones, client->done_capacity * sizeof(*client->dones));
+    }
+    client->dones[client->done_count++] = done;
+}
+
 static void say_done(struct sb_client *client, uint64_t now_ns, struct sb_done done,
                      const struct sb_stats *stats, const double *counts, size_t count_count,
                      double seconds, struct sb_outbox *out)
@@ -69,27 +95,9 @@ static void say_done(struct sb_client *client, uint64_t now_ns, struct sb_done d
         more = sb_frame_new((sum_count - in_head) * sizeof(*sums));
         memcpy(more->data, sums + in_head, more->bytes);
     }
-    Sb__Head head = SB__HEAD__INIT;
-    Sb__Done body = SB__DONE__INIT;
-    body.kind = done.kind;
-    body.sequence = done.sequence;
-    body.slot = done.slot;
-    body.n_sums = in_head;
-    body.sums = sums;
-    body.seconds = seconds;
-    head.step = done.step;
-    head.node = done.node;
-    head.body_case = SB__HEAD__BODY_DONE;
-    head.done = &body;
-    sb_retry_start(&done.retry, now_ns, SB_PEER_COORDINATOR,
-                   sb_client_make(client, &head, more, NULL), out);
+    send_done(client, now_ns, done, sums, in_head, more, seconds, out);
     sb_frame_drop(&more);
     free(sums);
-    if (client->done_count == client->done_capacity) {
-        client->done_capacity = client->done_capacity ? 2 * client->done_capacity : 16;
-        client->dones = sb_realloc(client->dones, client->done_capacity * sizeof(*client->dones));
-    }
-    client->dones[client->done_count++] = done;
 }
 
 static void push_parts(struct sb_client *client, uint64_t now_ns, struct sb_push_group *group,
@@ -126,6 +134,7 @@ void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t nod
         while (index < work->node_count && work->nodes[index] != node)
             index++;
         sb_assert(!work->eval);
+        sb_assert(!work->embed);
         sb_assert(index < work->node_count);
         sb_assert(!client->node_pushed[index]);
         sb_client_check_rows(client, rows, row_count);
@@ -171,6 +180,33 @@ void sb_client_push_eval(struct sb_client *client, uint64_t now_ns, uint64_t slo
             .slot = slot,
         };
         say_done(client, now_ns, done, stats, counts, counts ? count_count : 0, seconds, out);
+    }
+    sb_client_advance(client, now_ns, out);
+}
+
+void sb_client_push_vectors(struct sb_client *client, uint64_t now_ns, uint64_t slot,
+                            const float *vectors, size_t float_count, double seconds,
+                            struct sb_outbox *out)
+{
+    if (client->state != SB_CLIENT_WORK)
+        return;
+    const struct sb_work *work = client->work;
+    sb_assert(work->embed);
+    sb_assert(slot >= work->first_slot && slot < work->end_slot);
+    sb_assert(float_count % client->options.plan->vector_size == 0);
+    client->pushed_count++;
+    if (!sb_client_work_is_past(client)) {
+        struct sb_done done = {
+            .kind = SB__WORK_KIND__WORK_EMBED,
+            .sequence = work->sequence,
+            .step = work->step,
+            .slot = slot,
+        };
+        struct sb_frame *frame = float_count ? sb_frame_new(float_count * sizeof(float)) : NULL;
+        if (frame)
+            memcpy(frame->data, vectors, frame->bytes);
+        send_done(client, now_ns, done, NULL, 0, frame, seconds, out);
+        sb_frame_drop(&frame);
     }
     sb_client_advance(client, now_ns, out);
 }

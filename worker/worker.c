@@ -57,6 +57,8 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
         }
         out->eval_pointers[i] = &out->evals[i];
     }
+    if (sb_task_grouped(task))
+        plan->vector_size = (uint32_t)task->bert.config.hidden_size;
     if (!task->mlm) {
         plan->n_labels = task->bert.config.label_count;
         plan->labels = task->bert.config.labels;
@@ -215,6 +217,11 @@ static int train(struct worker *w, const struct sb_work *work, struct sb_err *er
 {
     /* The client may put newer work in its place while we pump: keep what we were given. */
     struct sb_work mine = *work;
+    size_t float_count;
+    const float *group = sb_client_group(w->client, &float_count);
+    if (sb_task_grouped(w->task) &&
+        sb_task_set_group(w->task, mine.step, group, float_count, err) < 0)
+        return -1;
     for (size_t i = 0; i < mine.node_count; i++) {
         struct grad_buffer *sum;
         struct sb_stats stats = {0};
@@ -253,6 +260,36 @@ static int evaluate(struct worker *w, const struct sb_work *work, struct sb_err 
     return 0;
 }
 
+static int publish(struct worker *w, const struct sb_work *work, struct sb_err *err)
+{
+    struct sb_work mine = *work;
+    size_t C = w->task->bert.config.hidden_size;
+    for (uint64_t slot = mine.first_slot; slot < mine.end_slot && !run_ended(w); slot++) {
+        float *vectors;
+        double begin = sb_clock_seconds();
+        long rows = sb_task_publish_slot(w->task, mine.step, (uint32_t)slot, &vectors, err);
+        if (rows < 0)
+            return -1;
+        sb_client_push_vectors(w->client, sb_clock_ns(), slot, vectors, (size_t)rows * C,
+                               sb_clock_seconds() - begin, &w->out);
+        if (flush(w, err) < 0 || pump(w, 0, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* slots has room for all; returns how many there are. */
+static size_t slots_of_work(uint32_t *slots, const struct sb_work *work, uint32_t slot_count)
+{
+    size_t count = 0;
+    for (uint64_t slot = work->first_slot; work->embed && slot < work->end_slot; slot++)
+        slots[count++] = (uint32_t)slot;
+    for (size_t i = 0; i < work->node_count && !work->embed; i++)
+        for (uint32_t s = 0; s < sb_node_slot_count(work->nodes[i], slot_count); s++)
+            slots[count++] = sb_node_first_slot(work->nodes[i], slot_count) + s;
+    return count;
+}
+
 static int want_rows(struct worker *w, const struct sb_work *work, struct sb_err *err)
 {
     struct sb_task *task = w->task;
@@ -263,10 +300,7 @@ static int want_rows(struct worker *w, const struct sb_work *work, struct sb_err
             sb_task_eval_rows(task, work->eval_set, work->first_slot, work->end_slot, &rows, err);
     } else {
         uint32_t *slots = sb_alloc(task->slots * sizeof(*slots));
-        size_t slot_count = 0;
-        for (size_t i = 0; i < work->node_count; i++)
-            for (uint32_t s = 0; s < sb_node_slot_count(work->nodes[i], task->slots); s++)
-                slots[slot_count++] = sb_node_first_slot(work->nodes[i], task->slots) + s;
+        size_t slot_count = slots_of_work(slots, work, task->slots);
         count = sb_task_train_rows(task, work->step, slots, slot_count, &rows, err);
         free(slots);
     }
@@ -327,7 +361,9 @@ static int turn(struct worker *w, struct sb_err *err)
         return flush(w, err);
     case SB_CLIENT_WORK:
         work = sb_client_work(w->client);
-        return work->eval ? evaluate(w, work, err) : train(w, work, err);
+        return work->eval    ? evaluate(w, work, err)
+               : work->embed ? publish(w, work, err)
+                             : train(w, work, err);
     case SB_CLIENT_FINISH:
         return finish(w, err);
     default: {

@@ -308,7 +308,9 @@ static void push_node(struct sim *sim, struct sim_worker *w, uint64_t step, uint
         .rows = sb_alloc((toy->rows + 1) * sizeof(uint32_t)),
     };
     sim->loans++;
-    bool here = toy_node(toy, step, node, w->weights, loan->dense, touched, &stats);
+    struct toy_group group;
+    group.floats = sb_client_group(w->client, &group.count);
+    bool here = toy_node(toy, step, node, w->weights, group, loan->dense, touched, &stats);
     size_t row_count = toy->options->dense ? 0 : list_rows(toy, touched, loan->rows);
     for (size_t i = 0; i < row_count; i++)
         memcpy(loan->values + i * toy->cols, loan->dense + toy->at + loan->rows[i] * toy->cols,
@@ -326,8 +328,10 @@ static void say_rows(struct sim *sim, struct sim_worker *w, const struct sb_work
 {
     uint8_t *touched = sb_calloc(sim->toy.rows, 1);
     uint32_t *rows = sb_alloc(sim->toy.rows * sizeof(*rows));
-    for (size_t i = 0; i < work->node_count && !work->eval; i++)
+    for (size_t i = 0; i < work->node_count && !work->eval && !work->embed; i++)
         toy_rows(&sim->toy, work->step, work->nodes[i], touched);
+    for (uint64_t slot = work->first_slot; slot < work->end_slot && work->embed; slot++)
+        toy_rows(&sim->toy, work->step, sim->options->slots + (uint32_t)slot, touched);
     for (uint64_t slot = work->first_slot; slot < work->end_slot && work->eval; slot++)
         toy_evaluation_rows(&sim->toy, slot, touched);
     size_t count = list_rows(&sim->toy, touched, rows);
@@ -347,6 +351,13 @@ static void work_a_little(struct sim *sim, struct sim_worker *w, struct sb_outbo
     if (sim->options->silent_at && work->step + 1 >= sim->options->silent_at &&
         w == &sim->workers[0])
         return;
+    if (work->embed) {
+        float vectors[TOY_ROWS_MAX * TOY_VECTOR];
+        uint64_t slot = work->first_slot + w->next++;
+        size_t count = toy_vectors(&sim->toy, work->step, (uint32_t)slot, w->weights, vectors);
+        sb_client_push_vectors(w->client, sim->now_ns, slot, vectors, count, 0.01, out);
+        return;
+    }
     if (!work->eval) {
         push_node(sim, w, work->step, work->nodes[w->next++], out);
         return;
@@ -444,6 +455,7 @@ static void make_plan(struct sim *sim)
     sim->plan.steps_per_epoch = 4;
     sim->plan.total_steps = sim->options->steps;
     sim->plan.slots = sim->options->slots;
+    sim->plan.vector_size = sim->options->grouped ? TOY_VECTOR : 0;
     sim->plan.data_fingerprint = (char *)(uintptr_t) "toy";
     for (int i = 0; i < 2; i++) {
         sb__eval_set__init(&sim->sets[i]);

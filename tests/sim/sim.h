@@ -32,9 +32,10 @@ struct sim_options {
     uint64_t seed;
     uint32_t servers, workers, slots;
     uint64_t steps;
-    bool dense; /* the row-sparse tensor is declared dense */
-    bool big;   /* the row-sparse tensor has several parts */
-    bool pool;  /* servers have threads */
+    bool dense;   /* the row-sparse tensor is declared dense */
+    bool grouped; /* the loss compares vectors of all slots */
+    bool big;     /* the row-sparse tensor has several parts */
+    bool pool;    /* servers have threads */
     bool checksum;
     struct sim_network network;
     struct sb_disk *disk; /* NULL: no checkpoints */

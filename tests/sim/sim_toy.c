@@ -83,8 +83,35 @@ void toy_rows(const struct toy *toy, uint64_t step, uint32_t node, uint8_t *touc
             mark_rows(toy, mix(step, slot), touched);
 }
 
+/* As many rows as the slot has samples; of the row-sparse tensor only the slot's rows are read. */
+size_t toy_vectors(const struct toy *toy, uint64_t step, uint32_t slot, const float *weights,
+                   float vectors[TOY_ROWS_MAX * TOY_VECTOR])
+{
+    if (slot_is_empty(step, slot))
+        return 0;
+    uint64_t key = mix(step, slot);
+    size_t count = (1 + key % 3) * TOY_VECTOR;
+    const float *dense = weights + toy->spans[3].offset;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t row = mix(key, i % ROWS_OF_A_SLOT) % toy->rows;
+        vectors[i] = noise(mix(key, 1000 + i)) + dense[i] + weights[toy->at + row * toy->cols];
+    }
+    if (step + 1 == toy->options->nonfinite_at)
+        vectors[0] = NAN;
+    return count;
+}
+
+/* Every sample counts, and where it stands. */
+static float compare(struct toy_group group)
+{
+    float sum = 0;
+    for (size_t i = 0; i < group.count; i++)
+        sum += group.floats[i] * (0.5f + 0.01f * (float)i);
+    return sum;
+}
+
 static bool toy_slot(const struct toy *toy, uint64_t step, uint32_t slot, const float *weights,
-                     float *grad, uint8_t *touched, struct sb_stats *stats)
+                     struct toy_group group, float *grad, uint8_t *touched, struct sb_stats *stats)
 {
     *stats = (struct sb_stats){0};
     if (slot_is_empty(step, slot))
@@ -100,7 +127,8 @@ static bool toy_slot(const struct toy *toy, uint64_t step, uint32_t slot, const 
             size_t at = span->offset + i;
             if (s == toy->sparse && !touched[i / span->cols])
                 continue;
-            grad[at] = (float)stats->targets * (0.3f * weights[at] + noise(mix(key, at)));
+            grad[at] = (float)stats->targets *
+                       (0.3f * weights[at] + noise(mix(key, at)) + 0.1f * compare(group));
             stats->loss += 1e-3 * (double)weights[at] * (double)weights[at];
         }
     }
@@ -111,18 +139,19 @@ static bool toy_slot(const struct toy *toy, uint64_t step, uint32_t slot, const 
 }
 
 bool toy_node(const struct toy *toy, uint64_t step, uint32_t node, const float *weights,
-              float *grad, uint8_t *touched, struct sb_stats *stats)
+              struct toy_group group, float *grad, uint8_t *touched, struct sb_stats *stats)
 {
     uint32_t slots = toy->options->slots;
     memset(grad, 0, toy->float_count * sizeof(*grad));
     memset(touched, 0, toy->rows);
     if (node >= slots)
-        return toy_slot(toy, step, node - slots, weights, grad, touched, stats);
+        return toy_slot(toy, step, node - slots, weights, group, grad, touched, stats);
     float *right = sb_alloc(toy->float_count * sizeof(*right));
     uint8_t *right_touched = sb_alloc(toy->rows);
     struct sb_stats right_stats;
-    bool here = toy_node(toy, step, 2 * node, weights, grad, touched, stats);
-    bool there = toy_node(toy, step, 2 * node + 1, weights, right, right_touched, &right_stats);
+    bool here = toy_node(toy, step, 2 * node, weights, group, grad, touched, stats);
+    bool there =
+        toy_node(toy, step, 2 * node + 1, weights, group, right, right_touched, &right_stats);
     for (size_t i = 0; i < toy->float_count && there; i++)
         grad[i] = here ? grad[i] + right[i] : right[i];
     for (size_t i = 0; i < toy->rows; i++)
@@ -208,6 +237,15 @@ static double norm_of(const struct toy *toy, const float *grad)
     return sqrt(sum);
 }
 
+static struct toy_group group_of(const struct toy *toy, uint64_t step, const float *weights,
+                                 float *floats)
+{
+    struct toy_group group = {.floats = floats};
+    for (uint32_t slot = 0; toy->options->grouped && slot < toy->options->slots; slot++)
+        group.count += toy_vectors(toy, step, slot, weights, floats + group.count);
+    return group;
+}
+
 void sim_reference(const struct sim_options *options, struct sim_result *result)
 {
     struct toy toy;
@@ -219,12 +257,14 @@ void sim_reference(const struct sim_options *options, struct sim_result *result)
     result->weights = sb_alloc(n * sizeof(float));
     result->steps = sb_calloc(options->steps, sizeof(*result->steps));
     float *grad = sb_alloc(n * sizeof(float)), *moments = sb_calloc(2 * n, sizeof(float));
+    float *floats = sb_alloc(options->slots * TOY_ROWS_MAX * TOY_VECTOR * sizeof(*floats));
     uint8_t *touched = sb_alloc(toy.rows);
     uint64_t number = 0;
     toy_first_weights(&toy, result->weights);
     for (uint64_t step = 0; step < options->steps; step++) {
         struct sb_stats stats;
-        toy_node(&toy, step, 1, result->weights, grad, touched, &stats);
+        struct toy_group group = group_of(&toy, step, result->weights, floats);
+        toy_node(&toy, step, 1, result->weights, group, grad, touched, &stats);
         double targets = stats.targets, norm = targets > 0 ? norm_of(&toy, grad) / targets : 0;
         double clip = fmin(1.0, job.max_grad_norm / (norm + 1e-6));
         result->steps[step] =
@@ -240,6 +280,7 @@ void sim_reference(const struct sim_options *options, struct sim_result *result)
                 update_span(&toy, &job, &toy.spans[s], step, number, clip / targets,
                             result->weights, moments, grad);
     }
+    free(floats);
     free(touched);
     free(moments);
     free(grad);

@@ -240,7 +240,7 @@ static void heads_beyond_the_limits_are_refused(void **state)
     nodes[0] = 0;
     expect_refusal(sb_msg_new(&head, NULL, NULL, true), "tree");
     nodes[0] = 1;
-    work.kind = 2;
+    work.kind = 3;
     expect_refusal(sb_msg_new(&head, NULL, NULL, true), "kind");
     work.kind = SB__WORK_KIND__WORK_EVAL;
     work.first_slot = 3;
@@ -264,6 +264,9 @@ static void heads_beyond_the_limits_are_refused(void **state)
     stranger.plan = &plan;
     expect_refusal(sb_msg_new(&head, NULL, NULL, true), "power of two");
     plan.slots = 16;
+    plan.vector_size = 1 << 25;
+    expect_refusal(sb_msg_new(&head, NULL, NULL, true), "does not fit a frame");
+    plan.vector_size = 0;
     Sb__Span span = SB__SPAN__INIT, *spans[2] = {&span, &span};
     stranger.n_layout = 2;
     stranger.layout = spans;
@@ -363,6 +366,37 @@ static void sums_that_the_head_has_no_room_for_join_those_of_the_head(void **sta
     sb_frame_drop(&odd);
 }
 
+static void vectors_travel_as_floats_without_sums(void **state)
+{
+    (void)state;
+    double sum = 1;
+    struct sb_frame *floats = sb_frame_new(3 * sizeof(float)), *odd = sb_frame_new(6);
+    memset(floats->data, 0, floats->bytes);
+    memset(odd->data, 0, odd->bytes);
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Done done = SB__DONE__INIT;
+    Sb__Group group = SB__GROUP__INIT;
+    done.kind = SB__WORK_KIND__WORK_EMBED;
+    head.body_case = SB__HEAD__BODY_DONE;
+    head.done = &done;
+    struct sb_msg *msg = sb_msg_new(&head, floats, NULL, true);
+    Sb__Head *open = sb_msg_open(msg, NULL);
+    assert_non_null(open);
+    assert_int_equal(open->done->n_sums, 0);
+    sb_msg_close(&open);
+    sb_msg_free(&msg);
+    expect_refusal(sb_msg_new(&head, odd, NULL, true), "6 bytes");
+    done.n_sums = 1;
+    done.sums = &sum;
+    expect_refusal(sb_msg_new(&head, floats, NULL, true), "sums beside vectors");
+    head.body_case = SB__HEAD__BODY_GROUP;
+    head.group = &group;
+    expect_refusal(sb_msg_new(&head, odd, NULL, true), "6 bytes");
+    expect_refusal(sb_msg_new(&head, floats, floats, true), "2 frames, expected 1");
+    sb_frame_drop(&floats);
+    sb_frame_drop(&odd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +406,7 @@ int main(void)
         cmocka_unit_test(no_cut_and_no_flipped_bit_of_a_head_does_harm),
         cmocka_unit_test(heads_beyond_the_limits_are_refused),
         cmocka_unit_test(sums_that_the_head_has_no_room_for_join_those_of_the_head),
+        cmocka_unit_test(vectors_travel_as_floats_without_sums),
         cmocka_unit_test(a_body_takes_its_frames_and_no_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
