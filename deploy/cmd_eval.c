@@ -1,11 +1,13 @@
 /* shardbert eval: the scores of a model folder on a file. */
 #include "answer.h"
+#include "classify.h"
 #include "commands.h"
 #include "entities_json.h"
 #include "evaluate.h"
 #include "file.h"
 #include "interval.h"
 #include "intervals.h"
+#include "label_scores.h"
 #include "model_files.h"
 #include "run_record.h"
 #include "scored.h"
@@ -26,7 +28,7 @@ struct eval {
     enum task task;
     char **paths;
     size_t path_count;
-    const char *text_column, *text_pair_column, *label_column;
+    const char *text_column, *text_pair_column, *label_column, *label_separator;
     const char *grouping; /* mlm; NULL: as the training, or document */
     bool header, lenient, json, label_all_tokens;
     struct sb_mask_options masks;
@@ -35,7 +37,7 @@ struct eval {
     char recorded_grouping[RECORDED_BYTES];
     struct sb_infer infer;
     struct sb_dataset *dataset;
-    /* The sums of all samples: those of sums.h, then classify: confusion [K, K]; ner: those of
+    /* The sums of all samples: those of sums.h, then classify: those of evaluate.h; ner: those of
      * entities.h. */
     double *sums; /* [width] */
     size_t width;
@@ -49,6 +51,7 @@ enum {
     KEY_TEXT,
     KEY_PAIR,
     KEY_LABEL,
+    KEY_SEPARATOR,
     KEY_HEADER,
     KEY_GROUPING,
     KEY_PROBABILITY,
@@ -68,6 +71,8 @@ static const struct argp_option OPTIONS[] = {
     {"text-column", KEY_TEXT, "C", 0, "Column of the text: name, or number from 0", 1},
     {"text-pair-column", KEY_PAIR, "C", 0, "Column of the second text", 1},
     {"label-column", KEY_LABEL, "C", 0, "Column of the label", 1},
+    {"label-separator", KEY_SEPARATOR, "TEXT", 0,
+     "Between the labels of a cell, where a text has several (default: a comma)", 1},
     {"header", KEY_HEADER, NULL, 0, "The first line names the columns", 1},
     {"lenient", KEY_LENIENT, NULL, 0, "Replace broken UTF-8 instead of stopping", 1},
     {"max-seq-length", KEY_LENGTH, "N", 0,
@@ -146,6 +151,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_LABEL:
         eval->label_column = argument;
+        return 0;
+    case KEY_SEPARATOR:
+        eval->label_separator = argument;
         return 0;
     case KEY_HEADER:
         eval->header = true;
@@ -265,6 +273,7 @@ static int open_data(struct eval *eval, struct sb_err *err)
     enum sb_dataset_kind kind = eval->task == TASK_NER ? SB_DATA_WORDS : SB_DATA_LABELLED;
     if (eval->task == TASK_MLM)
         sb_assert(sb_dataset_mlm_kind(&kind, eval->grouping));
+    bool named = labelled && (eval->task == TASK_NER || config->problem != SB_REGRESSION);
     char cache_dir[SB_PATH_BYTES];
     sb_path_join(cache_dir, place && *place ? place : "/tmp", "shardbert-eval-XXXXXX");
     if (!mkdtemp(cache_dir))
@@ -277,13 +286,16 @@ static int open_data(struct eval *eval, struct sb_err *err)
                    .text_column = eval->text_column,
                    .text_pair_column = eval->text_pair_column,
                    .label_column = eval->label_column,
+                   .label_form =
+                       eval->task == TASK_CLASSIFY ? sb_task_label_form(config) : SB_LABEL_CLASS,
+                   .label_separator = eval->label_separator,
                    .header = eval->header,
                    .lenient = eval->lenient},
         .max_seq_length = length,
         .stride = eval->stride,
         .label_all_tokens = eval->label_all_tokens,
-        .labels = labelled ? config->labels : NULL,
-        .label_count = labelled ? config->label_count : 0,
+        .labels = named ? config->labels : NULL,
+        .label_count = named ? config->label_count : 0,
         .cache_dir = cache_dir,
         .threads = eval->thread_count ? eval->thread_count : sb_pool_usable_cores(),
     };
@@ -320,6 +332,12 @@ static int evaluate(struct eval *eval, uint64_t first, uint64_t end, struct sb_a
                        arena, stats, counts, err);
 }
 
+/* One class a text: then there is a confusion matrix. */
+static bool has_matrix(const struct eval *eval)
+{
+    return eval->task == TASK_CLASSIFY && eval->infer.bert.config.problem == SB_SINGLE_LABEL;
+}
+
 /* How the samples are cut: slots, whose sums are computed together, and blocks of slots. */
 struct cut {
     uint64_t slot_samples, slot_count, block_slots;
@@ -352,7 +370,7 @@ static int evaluate_all(struct eval *eval, struct sb_err *err)
     struct sb_arena arena = SB_ARENA_INIT;
     uint64_t count = sb_dataset_count(eval->dataset);
     struct cut cut = cut_samples(count);
-    size_t block_width = eval->task == TASK_CLASSIFY ? SB_SUM_COUNT : eval->width;
+    size_t block_width = has_matrix(eval) ? SB_SUM_COUNT : eval->width;
     eval->sums = sb_calloc(eval->width, sizeof(*eval->sums));
     eval->blocks = (struct sb_blocks){
         .count = (cut.slot_count + cut.block_slots - 1) / cut.block_slots, .width = block_width};
@@ -391,13 +409,40 @@ static int compute(struct eval *eval, struct sb_err *err)
         sb_tags_init(&eval->tags, eval->infer.bert.config.labels, K);
         eval->width += sb_entity_count_count(eval->tags.type_count);
     } else if (eval->task == TASK_CLASSIFY) {
-        eval->width += K * K;
+        eval->width += sb_evaluate_count_count(&eval->infer.bert.config);
     }
     if (evaluate_all(eval, err) < 0)
         return -1;
     if (eval->sums[SB_SUM_TARGETS] == 0)
         return sb_err_set(err, SB_ERR_DATA, "there is nothing to predict in '%s'", eval->paths[0]);
     return 0;
+}
+
+static void describe_labels(json_t *out, const double *counts, const struct sb_bert_config *config)
+{
+    struct sb_label_scores s;
+    json_t *labels = json_object();
+    sb_label_scores_from_counts(&s, counts, config->label_count);
+#define SET(name) json_object_set_new(out, #name, sb_answer_number(s.name));
+    SB_LABEL_SCORES(SET)
+#undef SET
+    for (size_t k = 0; k < config->label_count; k++) {
+        double precision, recall, f1;
+        sb_label_scores_of(&precision, &recall, &f1, counts, k);
+        json_object_set_new(
+            labels, config->labels[k],
+            json_pack("{s:f, s:f, s:f}", "precision", precision, "recall", recall, "f1", f1));
+    }
+    json_object_set_new(out, "per_label", labels);
+}
+
+static void describe_values(json_t *out, const double *counts)
+{
+    struct sb_value_scores s;
+    sb_value_scores_from_counts(&s, counts);
+#define SET(name) json_object_set_new(out, #name, sb_answer_number(s.name));
+    SB_VALUE_SCORES(SET)
+#undef SET
 }
 
 /* ---- scores: whatever has a fraction is a function of sums, and so may have an interval ---- */
@@ -413,6 +458,10 @@ static json_t *describe(const double *sums, const void *context)
         json_object_set_new(out, "perplexity", sb_answer_number(sb_perplexity(loss)));
     else if (eval->task == TASK_NER)
         sb_entities_describe(out, counts, &eval->tags);
+    else if (eval->infer.bert.config.problem == SB_MULTI_LABEL)
+        describe_labels(out, counts, &eval->infer.bert.config);
+    else if (eval->infer.bert.config.problem == SB_REGRESSION)
+        describe_values(out, counts);
     else {
         struct sb_scores scores;
         double score;
@@ -450,8 +499,8 @@ static json_t *describe_all(const struct eval *eval)
         .describe = describe,
         .context = eval,
         .blocks = &eval->blocks,
-        .confusion = classify ? eval->sums + SB_SUM_COUNT : NULL,
-        .class_count = classify ? eval->infer.bert.config.label_count : 0,
+        .confusion = has_matrix(eval) ? eval->sums + SB_SUM_COUNT : NULL,
+        .class_count = has_matrix(eval) ? eval->infer.bert.config.label_count : 0,
     };
     json_t *out = json_object(), *plain = describe(eval->sums, eval);
     json_t *scores = sb_intervals_beside(plain, &intervals, words, sizeof(words));
@@ -460,7 +509,7 @@ static json_t *describe_all(const struct eval *eval)
         json_object_set_new(out, "targets", json_integer((json_int_t)eval->sums[SB_SUM_TARGETS]));
     json_object_update(out, scores);
     json_object_set_new(out, "ci_method", json_string(words));
-    if (classify)
+    if (has_matrix(eval))
         add_confusion(out, eval);
     json_decref(plain);
     json_decref(scores);
@@ -503,6 +552,12 @@ static void print_table(json_t *scores)
     if (json_object_get(scores, "entities"))
         sb_entities_print(scores);
     printf("\n%s\n", json_string_value(json_object_get(scores, "ci_method")));
+    json_t *per_label = json_object_get(scores, "per_label"), *three;
+    json_object_foreach(per_label, key, three)
+        printf("%-20s  f1 %.4f  precision %.4f  recall %.4f\n", key,
+               json_real_value(json_object_get(three, "f1")),
+               json_real_value(json_object_get(three, "precision")),
+               json_real_value(json_object_get(three, "recall")));
     const json_t *labels = json_object_get(scores, "labels");
     if (labels && json_array_size(labels) <= 12)
         print_confusion(labels, json_object_get(scores, "confusion_matrix"));
@@ -531,7 +586,10 @@ int sb_cmd_eval(int argc, char **argv)
             "Score a model folder on labelled or plain text.\v"
             "mlm: loss and perplexity over masked tokens; the masks depend on the text alone, so "
             "models can be compared. classify: loss, accuracy, precision, recall and F1 (macro, "
-            "micro, weighted), Matthews correlation, confusion matrix (rows: gold). ner: loss, "
+            "micro, weighted), Matthews correlation, confusion matrix (rows: gold); of several "
+            "labels a text: all of them right (accuracy), F1 (also of samples and of each label); "
+            "of "
+            "numbers: mse, rmse, mae, r2 and Pearson's correlation. ner: loss, "
             "accuracy and micro F1 of the tokens (without O), and precision, recall and F1 of "
             "whole entities by seqeval's rules, default and strict. Each score with its 95 % "
             "interval and the number of samples; ci_method says how intervals were made. They "

@@ -39,8 +39,7 @@ static void print_tensors(const struct sb_params *params)
 
 static void print_steps(const struct sb_task *task)
 {
-    double n = (double)sb_dataset_count(task->train),
-           tokens = (double)sb_dataset_token_count(task->train);
+    double n = (double)task->train_count, tokens = (double)task->train_tokens;
     printf("\nsamples %.0f, tokens %.0f (%.1f a sample), cut to %zu tokens: %" PRIu64 "\n", n,
            tokens, tokens / n, task->max_seq_length, sb_dataset_truncated_count(task->train));
     printf("steps %" PRIu64 " (%" PRIu64

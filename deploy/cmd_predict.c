@@ -6,6 +6,7 @@
 #include "tag_lines.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { STRIDE = 32 };
@@ -13,11 +14,12 @@ enum { STRIDE = 32 };
 struct predict {
     struct sb_answer answer;
     bool logits;
+    double threshold; /* of several labels; below 0: not given */
     struct sb_tagger_options tagging;
     const char *tagging_option; /* one that was given, NULL: none */
 };
 
-enum { KEY_AGGREGATION = 256, KEY_CONSTRAINED, KEY_STRIDE };
+enum { KEY_THRESHOLD = 256, KEY_AGGREGATION, KEY_CONSTRAINED, KEY_STRIDE };
 
 static json_t *describe(const struct predict *predict, const float *logits)
 {
@@ -47,6 +49,42 @@ static json_t *describe(const struct predict *predict, const float *logits)
     return line;
 }
 
+/* Those whose probability is at least the threshold, and the probability of each. */
+static json_t *describe_several(const struct predict *predict, const float *logits)
+{
+    const struct sb_bert_config *config = &predict->answer.infer.bert.config;
+    double threshold = predict->threshold < 0 ? 0.5 : predict->threshold;
+    json_t *line = json_object(), *labels = json_array(), *scores = json_object();
+    for (size_t k = 0; k < config->label_count; k++) {
+        double score = 1 / (1 + exp(-(double)logits[k]));
+        bool chosen = predict->threshold < 0 ? logits[k] > 0.0f : score >= threshold;
+        if (chosen)
+            json_array_append_new(labels, json_string(config->labels[k]));
+        json_object_set_new(scores, config->labels[k], sb_answer_number(score));
+    }
+    json_object_set_new(line, "labels", labels);
+    json_object_set_new(line, "scores", scores);
+    return line;
+}
+
+static json_t *describe_line(const struct predict *predict, const float *logits)
+{
+    const struct sb_bert_config *config = &predict->answer.infer.bert.config;
+    if (config->problem == SB_SINGLE_LABEL)
+        return describe(predict, logits);
+    json_t *line =
+        config->problem == SB_MULTI_LABEL ? describe_several(predict, logits) : json_object();
+    if (config->problem == SB_REGRESSION)
+        json_object_set_new(line, "score", sb_answer_number((double)logits[0]));
+    json_t *raw = json_array();
+    for (size_t k = 0; k < config->label_count; k++)
+        json_array_append_new(raw, sb_answer_number((double)logits[k]));
+    if (predict->logits)
+        json_object_set(line, "logits", raw);
+    json_decref(raw);
+    return line;
+}
+
 static int print_classes(struct sb_answer *answer, struct sb_arena *arena, struct sb_err *err)
 {
     const struct sb_batch *batch = &answer->texts.batch;
@@ -58,7 +96,7 @@ static int print_classes(struct sb_answer *answer, struct sb_arena *arena, struc
     plain.target_count = 0; /* no MLM head here */
     sb_bert_eval(&answer->infer.bert, &plain, arena, &outputs, &stats);
     for (size_t b = 0; b < batch->B; b++)
-        if (sb_answer_print(describe(answer->context, logits + b * K), err) < 0)
+        if (sb_answer_print(describe_line(answer->context, logits + b * K), err) < 0)
             return -1;
     return 0;
 }
@@ -75,6 +113,13 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 'g':
         predict->logits = true;
         return 0;
+    case KEY_THRESHOLD: {
+        char *end;
+        predict->threshold = strtod(argument, &end);
+        if (end == argument || *end || !(predict->threshold >= 0 && predict->threshold <= 1))
+            argp_error(state, "--threshold is '%s', expected a number from 0 to 1", argument);
+        return 0;
+    }
     case KEY_AGGREGATION:
         predict->tagging_option = "--aggregation";
         if (!sb_aggregation_find(&predict->tagging.aggregation, argument))
@@ -108,6 +153,17 @@ static int tags_words(bool *tags, const struct predict *predict, struct sb_err *
     *tags = strstr(architecture, "TokenClassification") != NULL;
     if (*tags && predict->logits)
         return sb_err_set(err, SB_ERR_USAGE, "--logits is not for a model that tags words");
+    if (predict->threshold >= 0) {
+        struct sb_bert_config config;
+        if (sb_config_read(&config, model, err) < 0)
+            return -1;
+        bool several = !*tags && config.problem == SB_MULTI_LABEL;
+        sb_bert_config_release(&config);
+        if (!several)
+            return sb_err_set(err, SB_ERR_USAGE,
+                              "--threshold is for models that give several labels, not for '%s'",
+                              model);
+    }
     if (!*tags && predict->tagging_option)
         return sb_err_set(err, SB_ERR_USAGE, "%s is for models that tag words; '%s' is a %s",
                           predict->tagging_option, model, *architecture ? architecture : "BERT");
@@ -118,6 +174,8 @@ int sb_cmd_predict(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"logits", 'g', NULL, 0, "Print the scores before the softmax as well", 0},
+        {"threshold", KEY_THRESHOLD, "P", 0,
+         "Of several labels a text: least probability of those that are given (default: 0.5)", 0},
         {"aggregation", KEY_AGGREGATION, "HOW", 0,
          "Of words: how pieces speak for a word, and words for an entity: none, simple, first "
          "(default), average or max",
@@ -137,7 +195,9 @@ int sb_cmd_predict(int argc, char **argv)
             "Classify each line of FILE or standard input, or tag its words, as the model does.\v"
             "A line is a text, or a JSON object {\"text\": ..., \"text_pair\": ...} if it starts "
             "with '{'. Each line in gives one line out, in order:\n"
-            "{\"label\": ..., \"score\": ..., \"scores\": {label: score, ...}}\n\n"
+            "{\"label\": ..., \"score\": ..., \"scores\": {label: score, ...}}\n"
+            "A model for several labels a text gives {\"labels\": [...], \"scores\": {...}}, one "
+            "for numbers {\"score\": ...}.\n\n"
             "A model that tags words also takes {\"tokens\": [...]} and gives\n"
             "{\"tokens\": [...], \"tags\": [...], \"entities\": [{\"type\", \"start\", "
             "\"end\", \"score\", \"text\"}, ...]}\n"
@@ -147,6 +207,7 @@ int sb_cmd_predict(int argc, char **argv)
     };
     struct predict predict = {
         .answer = {.heads = SB_HEAD_CLASSIFY, .print = print_classes, .context = &predict},
+        .threshold = -1,
         .tagging = {.aggregation = SB_AGGREGATE_first, .stride = STRIDE},
     };
     argp_parse(&argp, argc, argv, 0, NULL, &predict);

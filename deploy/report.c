@@ -106,8 +106,7 @@ void sb_report_task(struct sb_report *report, const struct sb_task *task)
     for (size_t i = 0; i < params->count; i++)
         if (params->tensors[i].trainable)
             trainable += sb_tensor_count(&params->tensors[i]);
-    sb_log_event("data", sb_u64("samples", sb_dataset_count(task->train)),
-                 sb_u64("tokens", sb_dataset_token_count(task->train)),
+    sb_log_event("data", sb_u64("samples", task->train_count), sb_u64("tokens", task->train_tokens),
                  sb_u64("truncated", sb_dataset_truncated_count(task->train)),
                  sb_text("fingerprint", sb_dataset_fingerprint(task->train)));
     for (size_t i = 0; i < task->eval_count; i++)
@@ -120,6 +119,8 @@ void sb_report_task(struct sb_report *report, const struct sb_task *task)
                  sb_u64("parameters", params->float_count), sb_u64("trainable", trainable),
                  sb_u64("threads", sb_pool_thread_count(task->bert.pool)));
     warn_of_overlaps(task);
+    if (task->notice)
+        sb_log_warning("%s", task->notice);
     if (task->job->workers > task->slots)
         sb_log_warning("%u workers, but a step has only %u slots: %u of them will be idle (slots)",
                        task->job->workers, task->slots, task->job->workers - task->slots);

@@ -271,7 +271,7 @@ static void name_classes(json_t *results, const Sb__Plan *plan)
 
 static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    json_t *results = sb_evaluation_results(&c->evaluation);
+    json_t *results = sb_evaluation_results(&c->evaluation, c->members.plan->labels);
     name_classes(results, c->members.plan);
     char *text = json_dumps(results, JSON_COMPACT);
     char *name = sb_strdup(c->evaluation.set->name);

@@ -3,16 +3,29 @@
 #include "arena.h"
 #include "entities.h"
 #include "intervals.h"
+#include "label_scores.h"
 #include "scores.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* As the plan says it. */
+enum { SINGLE, MULTI, SCORE };
+
+static bool has_matrix(const Sb__EvalSet *set)
+{
+    return !set->n_types && set->label_count && set->problem == SINGLE;
+}
+
 uint64_t sb_evaluation_width(const Sb__EvalSet *set)
 {
     uint64_t K = set->label_count;
-    return SB_SUM_COUNT + (set->n_types ? sb_entity_count_count(set->n_types) : K * K);
+    uint64_t counts = set->n_types            ? sb_entity_count_count(set->n_types)
+                      : set->problem == MULTI ? sb_label_count_count(K)
+                      : set->problem == SCORE ? SB_VALUE_COUNTS
+                                              : K * K;
+    return SB_SUM_COUNT + counts;
 }
 
 void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index)
@@ -123,10 +136,37 @@ static void add_entity_scores(json_t *results, const char *prefix, const double 
     }
 }
 
+static void add_label_scores(json_t *results, const char *prefix, const double *counts,
+                             char *const *labels, size_t K)
+{
+    struct sb_label_scores s;
+    sb_label_scores_from_counts(&s, counts, K);
+#define SET(name) set_score(results, prefix, #name, s.name);
+    SB_LABEL_SCORES(SET)
+#undef SET
+    for (size_t k = 0; labels && k < K; k++) {
+        char before[160];
+        struct sb_entity_score one = {0};
+        sb_label_scores_of(&one.precision, &one.recall, &one.f1, counts, k);
+        snprintf(before, sizeof(before), "%.150s_", labels[k]);
+        set_three(results, prefix, before, "", &one);
+    }
+}
+
+static void add_value_scores(json_t *results, const char *prefix, const double *counts)
+{
+    struct sb_value_scores s;
+    sb_value_scores_from_counts(&s, counts);
+#define SET(name) set_score(results, prefix, #name, s.name);
+    SB_VALUE_SCORES(SET)
+#undef SET
+}
+
 /* A set as its scores are made: whose they are and what they are called. */
 struct view {
     const Sb__EvalSet *set;
     const char *prefix;
+    char *const *labels; /* or NULL */
 };
 
 /* Everything that is a function of sums and has a fraction: each may have an interval. */
@@ -143,6 +183,10 @@ static json_t *describe(const double *all, const void *context)
         set_score(results, prefix, "loss", loss);
     if (set->n_types) {
         add_entity_scores(results, prefix, all + SB_SUM_COUNT, set->types, set->n_types);
+    } else if (set->problem == MULTI) {
+        add_label_scores(results, prefix, all + SB_SUM_COUNT, view->labels, set->label_count);
+    } else if (set->problem == SCORE) {
+        add_value_scores(results, prefix, all + SB_SUM_COUNT);
     } else if (set->label_count) {
         add_class_scores(results, prefix, all + SB_SUM_COUNT, set->label_count);
     } else {
@@ -173,7 +217,7 @@ static json_t *add_intervals(json_t *scores, const struct sb_evaluation *evaluat
                              const struct view *view, const double *all)
 {
     const Sb__EvalSet *set = evaluation->set;
-    bool has_confusion = !set->n_types && set->label_count;
+    bool has_confusion = has_matrix(set);
     struct sb_blocks blocks;
     char words[256], key[64];
     make_blocks(&blocks, evaluation, has_confusion);
@@ -192,16 +236,16 @@ static json_t *add_intervals(json_t *scores, const struct sb_evaluation *evaluat
     return results;
 }
 
-json_t *sb_evaluation_results(const struct sb_evaluation *evaluation)
+json_t *sb_evaluation_results(const struct sb_evaluation *evaluation, char *const *labels)
 {
     const Sb__EvalSet *set = evaluation->set;
-    struct view view = {set, strcmp(set->name, "test") ? "eval" : "test"};
+    struct view view = {set, strcmp(set->name, "test") ? "eval" : "test", labels};
     double *all = sb_calloc(evaluation->width, sizeof(double));
     for (uint64_t slot = 0; slot < set->slot_count; slot++)
         for (size_t i = 0; i < evaluation->width; i++)
             all[i] += evaluation->sums[slot * evaluation->width + i];
     json_t *results = add_intervals(describe(all, &view), evaluation, &view, all);
-    if (!set->n_types && set->label_count) {
+    if (has_matrix(set)) {
         char key[64];
         snprintf(key, sizeof(key), "%s_confusion_matrix", view.prefix);
         json_object_set_new(results, key, matrix(all + SB_SUM_COUNT, set->label_count));

@@ -30,10 +30,12 @@ int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const do
  * {eval_loss, eval_accuracy, ...}; eval_perplexity for masked words (label_count 0), the scores of
  * scores.h and eval_confusion_matrix for classes; for entities {eval_precision, eval_recall,
  * eval_f1}, also with _macro and _weighted, each also with _strict, and eval_TYPE_f1 and the like
- * for every type, beside eval_accuracy and eval_token_f1 of the words.  The set "test" has the
+ * for every type, beside eval_accuracy and eval_token_f1 of the words; the scores of
+ * label_scores.h for several labels a sample, with eval_LABEL_f1 and the like for each of labels
+ * (NULL: no names), and for numbers.  The set "test" has the
  * prefix "test_".  Behind each of them stands its 95 % interval, eval_f1_ci: [low, high], if it has
  * one; eval_ci_method says how they were made (intervals.h).
  */
-json_t *sb_evaluation_results(const struct sb_evaluation *evaluation);
+json_t *sb_evaluation_results(const struct sb_evaluation *evaluation, char *const *labels);
 
 #endif

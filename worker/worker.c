@@ -38,8 +38,8 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
 {
     *out = (struct sb_plan){.plan = SB__PLAN__INIT};
     Sb__Plan *plan = &out->plan;
-    plan->train_samples = sb_dataset_count(task->train);
-    plan->train_tokens = sb_dataset_token_count(task->train);
+    plan->train_samples = task->train_count;
+    plan->train_tokens = task->train_tokens;
     plan->steps_per_epoch = task->steps_per_epoch;
     plan->total_steps = task->total_steps;
     plan->slots = task->slots;
@@ -51,6 +51,8 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
         out->evals[i].name = (char *)(uintptr_t)task->evals[i].name;
         out->evals[i].slot_count = task->evals[i].slot_count;
         out->evals[i].label_count = task->mlm ? 0 : (uint32_t)task->bert.config.label_count;
+        if (!task->mlm && !task->ner)
+            out->evals[i].problem = (uint32_t)task->bert.config.problem;
         if (task->ner) {
             out->evals[i].n_types = task->tags.type_count;
             out->evals[i].types = task->tags.type_names;

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -63,6 +64,15 @@ static const struct {
     {"text_pair_column", "classify|embed"},
     {"header", "mlm|classify|setfit|embed"},
     {"classifier_dropout", "classify|ner"},
+    {"problem_type", "classify"},
+    {"label_separator", "classify"},
+    {"samples_per_label", "classify"},
+    {"class_weight", "classify"},
+    {"label_smoothing_factor", "classify"},
+    {"focal_gamma", "classify"},
+    {"head_learning_rate", "classify|ner"},
+    {"unfreeze_steps", "classify|ner"},
+    {"unfreeze_epochs", "classify|ner"},
     {"stride", "ner"},
     {"label_all_tokens", "ner"},
     {"loss", "setfit|embed"},
@@ -126,6 +136,86 @@ static int check_task(const struct sb_job *job, struct sb_err *err)
         return trouble(job, "labels", SB_ERR_CONFIG, err,
                        "labels has one name; a classifier needs two or more");
     return check_loss(job, err);
+}
+
+static bool is_problem(const struct sb_job *job, const char *problem)
+{
+    return !strcmp(job->problem_type, problem);
+}
+
+/* none, balanced, or numbers that are not negative. */
+static int check_class_weight(const struct sb_job *job, struct sb_err *err)
+{
+    const struct sb_list *list = &job->class_weight;
+    if (list->count == 1 &&
+        (!strcmp(list->items[0], "none") || !strcmp(list->items[0], "balanced")))
+        return 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const char *text = list->items[i];
+        char *end;
+        double weight = strtod(text, &end);
+        if (!*text || *end || text[strspn(text, "+.0123456789eE-")] || !(weight >= 0))
+            return trouble(job, "class_weight", SB_ERR_CONFIG, err,
+                           "class_weight has '%s'; it is none, balanced, or a list of one weight "
+                           "for each class",
+                           text);
+    }
+    return 0;
+}
+
+/* What the losses of a classifier cannot be together. */
+static int check_classifier(const struct sb_job *job, struct sb_err *err)
+{
+    bool score = is_problem(job, "regression");
+    bool single = is_problem(job, "single_label_classification");
+    const struct {
+        const char *key;
+        bool used, allowed;
+    } parts[] = {
+        {"labels", job->labels.count > 0, !score},
+        {"label_separator", job->label_separator != NULL, !score && !single},
+        {"samples_per_label", job->samples_per_label > 0, single},
+        {"class_weight", job->class_weight.count > 0, !score},
+        {"focal_gamma", job->focal_gamma > 0, !score},
+        {"label_smoothing_factor", job->label_smoothing_factor > 0, single},
+    };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (parts[i].used && !parts[i].allowed)
+            return trouble(job, parts[i].key, SB_ERR_CONFIG, err,
+                           "%s has no meaning with problem_type %s", parts[i].key,
+                           job->problem_type);
+    if (job->focal_gamma > 0 && job->label_smoothing_factor > 0)
+        return trouble(job, "focal_gamma", SB_ERR_CONFIG, err,
+                       "focal_gamma and label_smoothing_factor exclude each other");
+    return check_class_weight(job, err);
+}
+
+/* Rates of layers, and which evaluation is the best. */
+static int check_course(const struct sb_job *job, struct sb_err *err)
+{
+    if (job->unfreeze_steps && job->unfreeze_epochs > 0)
+        return trouble(job, "unfreeze_epochs", SB_ERR_CONFIG, err,
+                       "unfreeze_steps and unfreeze_epochs exclude each other");
+    if (job->head_learning_rate > 0 && job->learning_rate == 0)
+        return trouble(job, "head_learning_rate", SB_ERR_CONFIG, err,
+                       "head_learning_rate needs a learning_rate above 0; freeze: body trains the "
+                       "classifier alone");
+    const struct {
+        const char *key;
+        bool used;
+    } judged[] = {
+        {"early_stopping_patience", job->early_stopping_patience > 0},
+        {"load_best_model_at_end", job->load_best_model_at_end},
+        {"metric_for_best_model", job->metric_for_best_model != NULL},
+    };
+    for (size_t i = 0; i < sizeof(judged) / sizeof(judged[0]); i++)
+        if (judged[i].used && !job->validation_file.count)
+            return trouble(job, judged[i].key, SB_ERR_CONFIG, err, "%s without a validation_file",
+                           judged[i].key);
+    if (job->early_stopping_threshold > 0 && !job->early_stopping_patience)
+        return trouble(job, "early_stopping_threshold", SB_ERR_CONFIG, err,
+                       "early_stopping_threshold without early_stopping_patience");
+    return 0;
 }
 
 static int check_model(const struct sb_job *job, struct sb_err *err)
@@ -271,8 +361,9 @@ static int check_processes(const struct sb_job *job, struct sb_err *err)
 
 int sb_job_check(const struct sb_job *job, struct sb_err *err)
 {
-    if (check_task(job, err) < 0 || check_model(job, err) < 0 || check_data(job, err) < 0 ||
-        check_steps(job, err) < 0 || check_optimizer(job, err) < 0 || check_processes(job, err) < 0)
+    if (check_task(job, err) < 0 || check_classifier(job, err) < 0 || check_model(job, err) < 0 ||
+        check_data(job, err) < 0 || check_steps(job, err) < 0 || check_optimizer(job, err) < 0 ||
+        check_course(job, err) < 0 || check_processes(job, err) < 0)
         return -1;
     return 0;
 }

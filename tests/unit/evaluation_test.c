@@ -24,7 +24,7 @@ static json_t *evaluate(const double slots[][SB_SUM_COUNT], size_t count)
     for (size_t i = count; i-- > 0;)
         assert_int_equal(sb_evaluation_take(&evaluation, i, slots[i], SB_SUM_COUNT), 1);
     assert_int_equal(evaluation.missing, 0);
-    json_t *results = sb_evaluation_results(&evaluation);
+    json_t *results = sb_evaluation_results(&evaluation, NULL);
     sb_evaluation_end(&evaluation);
     return results;
 }
@@ -107,7 +107,7 @@ static void each_score_of_a_classification_lies_in_its_interval(void **state)
     double slot[SB_SUM_COUNT + 4] = {60, 600, 60, 40, 45, 0, 25, 5, 10, 20};
     sb_evaluation_begin(&evaluation, &set, 0);
     assert_int_equal(sb_evaluation_take(&evaluation, 0, slot, SB_SUM_COUNT + 4), 1);
-    json_t *results = sb_evaluation_results(&evaluation);
+    json_t *results = sb_evaluation_results(&evaluation, NULL);
     static const char *const names[] = {"test_accuracy", "test_f1_macro", "test_mcc"};
     for (size_t i = 0; i < 3; i++) {
         char key[32];

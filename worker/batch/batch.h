@@ -34,6 +34,9 @@ struct sb_batch {
 
     /* classify: class of each sequence, or NULL.  -1: no label. */
     const int32_t *labels; /* [B] */
+    /* classify with several classes a sequence: 0 or 1 for each of them; with a score: one number.
+     * Then labels is NULL. */
+    const float *values; /* [B, K] */
 };
 
 /* What stands in samples for sequence 0, 1, 2 ... of a sample that holds several.  Sample numbers

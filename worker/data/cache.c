@@ -152,8 +152,9 @@ int sb_cache_entry_read(const struct sb_cache *cache, uint64_t sample, struct sb
         return -1;
     bool sane = entry->length <= cache->max_length && entry->first_length <= entry->length &&
                 entry->begin <= cache->counts.tokens &&
-                entry->length <= cache->counts.tokens - entry->begin && entry->label >= -1 &&
-                entry->label < (int64_t)cache->label_count;
+                entry->length <= cache->counts.tokens - entry->begin &&
+                ((entry->flags & SB_CACHE_SCORE) ||
+                 (entry->label >= -1 && entry->label < (int64_t)cache->label_count));
     return sane ? 0 : damaged(cache, sample, err);
 }
 
@@ -274,8 +275,9 @@ static int copy_index(struct sb_cache_writer *writer, const uint32_t *label_map,
                                     writer->file.temporary);
         for (size_t i = 0; i < count; i++) {
             int32_t label = entries[i].label;
-            sb_assert(label >= -1 && label < (int64_t)label_count);
-            if (label >= 0)
+            bool class = !(entries[i].flags & SB_CACHE_SCORE);
+            sb_assert(!class || (label >= -1 && label < (int64_t)label_count));
+            if (class && label >= 0)
                 entries[i].label = (int32_t)label_map[label];
             entries[i].check = entry_check(entries[i], entries[i].check);
         }

@@ -26,6 +26,7 @@ enum { SB_CACHE_HEADER_BYTES = 4096, SB_CACHE_LENGTH_MAX = UINT16_MAX };
 enum {
     SB_CACHE_TRUNCATED = 1,
     SB_CACHE_CONTINUES = 2, /* a further window of the sentence that the sample before is of */
+    SB_CACHE_SCORE = 4,     /* the label is a number: the bits of a float */
 };
 
 /* The code of a token in data of words: 0, or the label of its word, and whether it begins it. */

@@ -79,6 +79,19 @@ static void split_packed(struct sb_batch *batch, const struct sb_wordpiece *toke
     batch->samples = numbers;
 }
 
+/* Instead of labels, where they are not one class each. */
+static void give_values(struct sb_batch *batch, const struct sb_dataset *dataset,
+                        const int32_t *labels, struct sb_arena *arena)
+{
+    size_t K =
+        sb_dataset_label_form(dataset) == SB_LABEL_SCORE ? 1 : sb_dataset_label_count(dataset);
+    float *values = sb_arena_array(arena, float, batch->B *K);
+    for (size_t b = 0; b < batch->B; b++)
+        sb_dataset_values(dataset, labels[b], values + b * K);
+    batch->values = values;
+    batch->labels = NULL;
+}
+
 int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
                const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
                const struct sb_mask_options *masks, const struct sb_rng *mask_key,
@@ -137,6 +150,8 @@ int sb_collate(struct sb_batch *batch, const struct sb_dataset *dataset,
     };
     if (sb_dataset_is_packed(dataset))
         split_packed(batch, tokenizer, arena);
+    if (sb_dataset_is_labelled(dataset) && sb_dataset_label_form(dataset) != SB_LABEL_CLASS)
+        give_values(batch, dataset, labels, arena);
     if (words && find_targets(batch, dataset, codes, continues, arena, err) < 0)
         return -1;
     if (masks)

@@ -36,7 +36,7 @@ int sb_data_summarise(struct sb_data_summary *summary, const struct sb_dataset *
         per_length[entry.length]++;
         if (entry.length > summary->length_max)
             summary->length_max = entry.length;
-        if (entry.label >= 0)
+        if (entry.label >= 0 && !(entry.flags & SB_CACHE_SCORE))
             summary->per_label[entry.label]++;
         else
             summary->unlabelled++;

@@ -14,6 +14,7 @@
 #include "cache.h"
 #include "content.h"
 #include "dataset_parts.h"
+#include "label_sets.h"
 #include "labels.h"
 #include "prepare.h"
 
@@ -32,6 +33,8 @@ struct sb_dataset {
     /* SB_DATA_WORDS: by the label in a code, the label of a first piece, and of a further one (-1:
      * none). */
     int32_t *first_labels, *rest_labels;
+    enum sb_label_form label_form;
+    struct sb_label_sets sets; /* SB_LABEL_SET: the labels of the cache are sets of classes */
 };
 
 enum { LENGTH_MIN = 4 }; /* [CLS] a [SEP] and one token of a pair's second text, or its [SEP] */
@@ -65,6 +68,10 @@ static void make_key(char key[SB_HASH_TEXT_BYTES], const struct opening *opening
     sb_bytes_printf(&text, "kind=%d max_seq_length=%zu labelled=%d header=%d lenient=%d\n",
                     (int)options->kind, options->max_seq_length, options->source.labelled,
                     options->source.header, options->source.lenient);
+    if (options->source.label_form != SB_LABEL_CLASS)
+        sb_bytes_printf(&text, "label_form=%d\n", (int)options->source.label_form);
+    if (options->source.label_form == SB_LABEL_SET)
+        add_text(&text, "label_separator", options->source.label_separator);
     if (options->kind == SB_DATA_WORDS)
         sb_bytes_printf(&text, "stride=%zu\n", options->stride);
     add_text(&text, "text_column", options->source.text_column);
@@ -87,8 +94,8 @@ static char *cache_path(char path[SB_PATH_BYTES], const struct opening *opening,
 
 /* --- preparing --- */
 
-static int take_labels(struct sb_labels *labels, const struct sb_dataset_options *options,
-                       struct sb_err *err)
+int sb_labels_take(struct sb_labels *labels, const struct sb_dataset_options *options,
+                   struct sb_err *err)
 {
     if (options->label_count > SB_LABELS_MAX)
         return sb_err_set(err, SB_ERR_CONFIG, "labels: %zu are more than %d", options->label_count,
@@ -125,11 +132,12 @@ static int prepare(const struct opening *opening, char key[SB_HASH_TEXT_BYTES], 
     uint32_t *label_map = NULL;
     char path[SB_PATH_BYTES], content[SB_HASH_TEXT_BYTES];
     bool words = options->kind == SB_DATA_WORDS;
+    bool classes = options->source.label_form == SB_LABEL_CLASS;
     int rc = -1;
 
     sb_hasher_init(&records);
     cache_path(path, opening, opening->once ? "once" : key, "tokens");
-    if (take_labels(&labels, options, err) < 0 ||
+    if ((classes && sb_labels_take(&labels, options, err) < 0) ||
         sb_cache_writer_begin(&writer, path, (uint32_t)sb_wordpiece_count(opening->tokenizer),
                               (uint32_t)options->max_seq_length, words ? 2 : 1, err) < 0 ||
         (words ? sb_prepare_words : sb_prepare)(&writer, opening->tokenizer, options, &labels,
@@ -145,8 +153,9 @@ static int prepare(const struct opening *opening, char key[SB_HASH_TEXT_BYTES], 
     label_map = sb_calloc(labels.count, sizeof(*label_map));
     for (size_t i = 0; i < labels.count; i++)
         label_map[i] = (uint32_t)i;
-    /* The tags of words stand among the tokens, by the ids that they had: they are sorted later. */
-    if (!words && !sb_labels_are_given(options))
+    /* The tags of words stand among the tokens, by the ids that they had: they are sorted later. So
+     * are the classes of sets. */
+    if (!words && classes && !sb_labels_are_given(options))
         sb_labels_sort(&labels, label_map);
     if (opening->once) {
         sb_hasher_text128(&records, content);
@@ -297,6 +306,7 @@ int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *toke
     struct sb_dataset *made = sb_calloc(1, sizeof(*made));
     made->cache = (struct sb_cache)SB_CACHE_INIT;
     made->kind = options->kind;
+    made->label_form = options->source.label_form;
     *dataset = NULL;
     int rc = -1;
     if (check_options(options, err) < 0 ||
@@ -317,6 +327,9 @@ int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *toke
         rc = open_cache(&made->cache, &opening, made->key, err);
     if (rc == 0 && options->kind == SB_DATA_WORDS)
         rc = map_codes(made, options, err);
+    if (rc == 0 && made->label_form == SB_LABEL_SET)
+        rc = sb_label_sets_init(&made->sets, made->cache.labels, made->cache.label_count, options,
+                                err);
 done:
     sb_paths_free(&opening.paths, &opening.path_count);
     sb_bytes_release(&opening.stamp);
@@ -333,6 +346,7 @@ void sb_dataset_free(struct sb_dataset **dataset)
     sb_cache_close(&(*dataset)->cache);
     free((*dataset)->first_labels);
     free((*dataset)->rest_labels);
+    sb_label_sets_release(&(*dataset)->sets);
     free(*dataset);
     *dataset = NULL;
 }
@@ -378,12 +392,15 @@ const char *sb_dataset_fingerprint(const struct sb_dataset *dataset)
 
 size_t sb_dataset_label_count(const struct sb_dataset *dataset)
 {
-    return dataset->cache.label_count;
+    return dataset->label_form == SB_LABEL_SET ? dataset->sets.classes.count
+                                               : dataset->cache.label_count;
 }
 
 const char *sb_dataset_label(const struct sb_dataset *dataset, size_t id)
 {
-    return id < dataset->cache.label_count ? dataset->cache.labels[id] : NULL;
+    char *const *names =
+        dataset->label_form == SB_LABEL_SET ? dataset->sets.classes.names : dataset->cache.labels;
+    return id < sb_dataset_label_count(dataset) ? names[id] : NULL;
 }
 
 const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset)
@@ -399,6 +416,19 @@ bool sb_dataset_is_labelled(const struct sb_dataset *dataset)
 bool sb_dataset_is_packed(const struct sb_dataset *dataset)
 {
     return dataset->kind == SB_DATA_PACK || dataset->kind == SB_DATA_PACK_DOCUMENTS;
+}
+
+enum sb_label_form sb_dataset_label_form(const struct sb_dataset *dataset)
+{
+    return dataset->label_form;
+}
+
+void sb_dataset_values(const struct sb_dataset *dataset, int32_t label, float *values)
+{
+    if (dataset->label_form == SB_LABEL_SCORE)
+        memcpy(values, &label, sizeof(*values));
+    else
+        sb_label_sets_values(&dataset->sets, label, values);
 }
 
 uint32_t sb_dataset_length(const struct sb_dataset *dataset, uint64_t sample)

@@ -40,8 +40,8 @@ struct sb_dataset_options {
     size_t stride;
     bool label_all_tokens;
     /*
-     * Class names in id order.  A label of the data is one of them, or the number of one.  NULL:
-     * the names that are found, sorted (by value if all are whole numbers).
+     * Class names in id order (not for scores).  A label of the data is one of them, or the number
+     * of one.  NULL: the names that are found, sorted (by value if all are whole numbers).
      */
     char *const *labels;
     size_t label_count;
@@ -73,6 +73,13 @@ const char *sb_dataset_fingerprint(const struct sb_dataset *dataset);
 size_t sb_dataset_label_count(const struct sb_dataset *dataset);
 /* NULL if there is no such class. */
 const char *sb_dataset_label(const struct sb_dataset *dataset, size_t id);
+
+enum sb_label_form sb_dataset_label_form(const struct sb_dataset *dataset);
+/*
+ * What a label that sb_dataset_read gave stands for, where it is not one class: values [classes]
+ * with 1 for each class of the set, or values [1] with the number.
+ */
+void sb_dataset_values(const struct sb_dataset *dataset, int32_t label, float *values);
 
 /* Tokens of one sample with specials, at most max_seq_length; O(1).  0 if it cannot be read: then
  * sb_dataset_read says why. */

@@ -46,7 +46,7 @@ static void index_all(struct sb_labels *labels, size_t place_count)
 
 int32_t sb_labels_add(struct sb_labels *labels, const char *name)
 {
-    sb_assert(labels->count < SB_LABELS_MAX);
+    sb_assert(labels->count < SB_LABEL_SETS_MAX);
     labels->names = sb_realloc(labels->names, (labels->count + 1) * sizeof(*labels->names));
     labels->names[labels->count++] = sb_strdup(name);
     if (2 * labels->count > labels->place_count)

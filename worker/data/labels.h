@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* More are a column of something else. */
-enum { SB_LABELS_MAX = 65536, SB_WORD_LABELS_MAX = 16384 };
+enum { SB_LABELS_MAX = 65536, SB_WORD_LABELS_MAX = 16384, SB_LABEL_SETS_MAX = 1 << 20 };
 
 struct sb_labels {
     char **names; /* [count] by id */

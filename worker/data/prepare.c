@@ -2,8 +2,10 @@
 
 #include "dataset_parts.h"
 #include "grouping.h"
+#include "label_sets.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +55,9 @@ struct preparation {
     struct ring ring;
     struct sb_reader *reader;
     struct sb_cache_writer *writer;
-    struct sb_labels *labels;
+    struct sb_labels *labels; /* SB_LABEL_SET: names of sets; the classes are beside it */
+    struct sb_labels classes;
+    struct sb_bytes set;
     bool labels_given;
     struct sb_hasher *records;
     struct sb_specials specials;
@@ -201,7 +205,8 @@ static int write_sample(struct preparation *p, const struct item *item, const in
         .label = item->label,
         .length = (uint16_t)length,
         .first_length = (uint16_t)first_length,
-        .flags = item->truncated ? SB_CACHE_TRUNCATED : 0,
+        .flags = (item->truncated ? SB_CACHE_TRUNCATED : 0) |
+                 (p->ring.options->source.label_form == SB_LABEL_SCORE ? SB_CACHE_SCORE : 0),
     };
     return sb_cache_writer_add(p->writer, entry, p->sample, err);
 }
@@ -273,15 +278,49 @@ int sb_label_resolve(int32_t *id, struct sb_labels *labels, bool given, const ch
     return -1;
 }
 
+/* The id of a set of classes, by a name that is the same in whatever order they were given. */
+static int find_set(struct preparation *p, const struct sb_record *record, int32_t *label,
+                    struct sb_err *err)
+{
+    if (sb_label_set_name(&p->set, record->label, &p->classes, p->labels_given, record->path,
+                          record->line, err) < 0)
+        return -1;
+    *label = sb_labels_find(p->labels, p->set.data);
+    if (*label < 0 && p->labels->count == SB_LABEL_SETS_MAX)
+        return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": more than %d different sets of labels",
+                          record->path, record->line, SB_LABEL_SETS_MAX);
+    if (*label < 0)
+        *label = sb_labels_add(p->labels, p->set.data);
+    return 0;
+}
+
+static int find_score(const struct sb_record *record, int32_t *label, struct sb_err *err)
+{
+    char *end;
+    const char *text = record->label;
+    float value = strtof(text, &end);
+    /* strtof would also take hexadecimal numbers, inf and nan. */
+    if (!*text || *end || text[strspn(text, "+-.0123456789eE")] || !isfinite(value))
+        return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": label '%.80s' is not a number",
+                          record->path, record->line, text);
+    memcpy(label, &value, sizeof(value));
+    return 0;
+}
+
 static int find_label(struct preparation *p, const struct sb_record *record, int32_t *label,
                       struct sb_err *err)
 {
     *label = -1;
     if (p->ring.options->kind != SB_DATA_LABELLED || !p->ring.options->source.labelled)
         return 0;
-    if (!record->label || !*record->label)
+    enum sb_label_form form = p->ring.options->source.label_form;
+    if (!record->label || (!*record->label && form != SB_LABEL_SET))
         return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": there is no label", record->path,
                           record->line);
+    if (form == SB_LABEL_SET)
+        return find_set(p, record, label, err);
+    if (form == SB_LABEL_SCORE)
+        return find_score(record, label, err);
     return sb_label_resolve(label, p->labels, p->labels_given, record->label, record->path,
                             record->line, err);
 }
@@ -454,8 +493,12 @@ int sb_prepare(struct sb_cache_writer *writer, const struct sb_wordpiece *tokeni
         .records = records,
         .specials = sb_wordpiece_specials(tokenizer),
     };
-    if (sb_reader_open(&p.reader, &options->source, err) < 0)
+    bool sets = options->source.label_form == SB_LABEL_SET;
+    if ((sets && sb_labels_take(&p.classes, options, err) < 0) ||
+        sb_reader_open(&p.reader, &options->source, err) < 0) {
+        sb_labels_release(&p.classes);
         return -1;
+    }
     size_t thread_count = options->threads ? options->threads : 1;
     pthread_t *threads = sb_calloc(thread_count, sizeof(*threads));
     ring_init(&p.ring, 2 * thread_count + 2);
@@ -478,6 +521,8 @@ int sb_prepare(struct sb_cache_writer *writer, const struct sb_wordpiece *tokeni
     free(p.sample);
     sb_grouping_release(&p.grouping);
     free(p.path);
+    sb_labels_release(&p.classes);
+    sb_bytes_release(&p.set);
     sb_reader_free(&p.reader);
     return rc;
 }

@@ -27,6 +27,10 @@ int sb_prepare_words(struct sb_cache_writer *writer, const struct sb_wordpiece *
                      const struct sb_dataset_options *options, struct sb_labels *labels,
                      struct sb_hasher *records, struct sb_err *err);
 
+/* The given class names (dataset.c). */
+int sb_labels_take(struct sb_labels *labels, const struct sb_dataset_options *options,
+                   struct sb_err *err);
+
 /*
  * The id of a label of the data: a name that is known, or if the labels are given the number of
  * one, or else a new name.  SB_ERR_DATA names file and line.

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "columns.h"
 #include "file.h"
+#include "label_cell.h"
 #include "lines.h"
 
 #include <csv.h>
@@ -36,7 +37,7 @@ struct sb_reader {
     bool csv_open, row_ended;
 
     json_t *json;
-    char digits[32];
+    struct sb_bytes label; /* that is no cell as it stands */
 
     uint64_t total_bytes, done_bytes; /* done: of the files before this one */
 };
@@ -59,6 +60,7 @@ int sb_reader_open(struct sb_reader **reader, const struct sb_reader_options *op
     r->options.text_column = copy_or_null(options->text_column);
     r->options.text_pair_column = copy_or_null(options->text_pair_column);
     r->options.label_column = copy_or_null(options->label_column);
+    r->options.label_separator = copy_or_null(options->label_separator);
     r->paths = paths;
     r->path_count = count;
     r->total_bytes = sb_paths_bytes(paths, count);
@@ -92,6 +94,8 @@ void sb_reader_free(struct sb_reader **reader)
     free((char *)(uintptr_t)r->options.text_column);
     free((char *)(uintptr_t)r->options.text_pair_column);
     free((char *)(uintptr_t)r->options.label_column);
+    free((char *)(uintptr_t)r->options.label_separator);
+    sb_bytes_release(&r->label);
     sb_paths_free(&r->paths, &r->path_count);
     free(r);
     *reader = NULL;
@@ -260,9 +264,12 @@ static int next_table_record(struct sb_reader *r, struct sb_record *record, stru
     }
     if (c->has_label) {
         record->label = fields[c->label].text;
-        if (!fields[c->label].bytes || strlen(record->label) != fields[c->label].bytes)
+        bool set = r->options.label_form == SB_LABEL_SET; /* an empty one is no mistake */
+        if ((!set && !fields[c->label].bytes) || strlen(record->label) != fields[c->label].bytes)
             return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": the label is empty or no text",
                               r->lines.path, r->row_line);
+        if (set)
+            record->label = sb_label_split(&r->label, record->label, r->options.label_separator);
     }
     record->line = r->row_line;
     return 1;
@@ -299,17 +306,12 @@ static int json_label(struct sb_reader *r, const char **label, struct sb_err *er
 {
     const char *key = r->options.label_column ? r->options.label_column : "label";
     const json_t *value = json_object_get(r->json, key);
-    if (json_is_integer(value)) {
-        snprintf(r->digits, sizeof(r->digits), "%lld", (long long)json_integer_value(value));
-        *label = r->digits;
-        return 0;
-    }
-    if (!json_is_string(value))
-        return json_trouble(r, key, value ? "is neither a string nor an integer" : "is missing",
-                            err);
-    *label = json_string_value(value);
-    if (!**label || strlen(*label) != json_string_length(value))
-        return json_trouble(r, key, "is empty or holds a zero character", err);
+    if (!value)
+        return json_trouble(r, key, "is missing", err);
+    const char *fault = sb_label_from_json(&r->label, value, r->options.label_form);
+    if (fault)
+        return json_trouble(r, key, fault, err);
+    *label = r->label.data;
     return 0;
 }
 

@@ -22,6 +22,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the label of a record is. */
+enum sb_label_form {
+    SB_LABEL_CLASS, /* one class */
+    SB_LABEL_SET, /* any number of classes: a list in JSON, else one cell, cut at label_separator */
+    SB_LABEL_SCORE, /* a number */
+};
+/* Between the classes of a set, in sb_record.label. */
+#define SB_LABEL_SEPARATOR '\x1f'
+
 struct sb_reader_options {
     char *const *paths;
     size_t path_count;
@@ -29,6 +38,8 @@ struct sb_reader_options {
     const char *text_column;      /* name, or number from 0; NULL: by the rules of the format */
     const char *text_pair_column; /* NULL: none */
     const char *label_column;
+    enum sb_label_form label_form;
+    const char *label_separator; /* SB_LABEL_SET; NULL: a comma */
     bool header;
     bool lenient;
 };
@@ -38,7 +49,8 @@ struct sb_record {
     size_t text_bytes;
     const char *text_pair; /* NULL if there is none */
     size_t text_pair_bytes;
-    const char *label; /* NULL if there is none; a JSON integer label is given as its digits */
+    const char *label; /* NULL if there is none; numbers of JSON are given as text; the classes of a
+                          set are joined by SB_LABEL_SEPARATOR, and "" is a set of none */
     bool blank;        /* text files: an empty line, which ends a document */
     const char *path;
     uint64_t line;

@@ -186,7 +186,7 @@ void sb_bert_train(const struct sb_bert *bert, const struct sb_batch *batch,
 {
     struct pass pass = {.bert = bert, .batch = batch, .arena = arena, .grad = grad, .stats = stats};
     bool targets = batch->target_count > 0 && has_target_head(bert);
-    bool classes = batch->labels != NULL && has_class_head(bert);
+    bool classes = (batch->labels != NULL || batch->values != NULL) && has_class_head(bert);
     if (batch->N == 0 || (!targets && !classes))
         return;
     begin(&pass, dropout);
@@ -214,7 +214,8 @@ void sb_bert_eval(const struct sb_bert *bert, const struct sb_batch *batch, stru
                         .stats = stats != NULL ? stats : &unread};
     bool targets = batch->target_count > 0 && has_target_head(bert);
     bool classes =
-        (batch->labels != NULL || pass.outputs->class_logits != NULL) && has_class_head(bert);
+        (batch->labels != NULL || batch->values != NULL || pass.outputs->class_logits != NULL) &&
+        has_class_head(bert);
     if (batch->N == 0)
         return;
     begin(&pass, NULL);

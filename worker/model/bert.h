@@ -14,6 +14,7 @@
 #include "arena.h"
 #include "batch.h"
 #include "bert_config.h"
+#include "class_loss.h"
 #include "params.h"
 #include "pool.h"
 #include "pooling.h"
@@ -24,6 +25,9 @@ struct sb_bert {
     struct sb_params params;
     const float *weights; /* [params.float_count], not owned */
     struct sb_pool *pool; /* not owned */
+    /* How a classifier of sequences is trained.  Evaluation has the plain loss, whatever stands
+     * here: it can be compared. */
+    struct sb_class_loss loss;
 };
 
 /*

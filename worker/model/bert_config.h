@@ -18,6 +18,17 @@ enum sb_head {
     SB_HEAD_TOKENS = 16,  /* classifier of every token, without a pooler; not beside another head */
 };
 
+/* What the classifier of a sequence says: Hugging Face's words, by which files know it. */
+#define SB_PROBLEMS(X)                                                                             \
+    X(SB_SINGLE_LABEL, "single_label_classification") /* one class: softmax */                     \
+    X(SB_MULTI_LABEL, "multi_label_classification")   /* any classes: a sigmoid each */            \
+    X(SB_REGRESSION, "regression")                    /* a number */
+enum sb_problem {
+#define SB_PROBLEM(id, name) id,
+    SB_PROBLEMS(SB_PROBLEM)
+#undef SB_PROBLEM
+};
+
 enum sb_activation { SB_GELU_ERF, SB_GELU_TANH };
 
 struct sb_bert_config {
@@ -35,7 +46,12 @@ struct sb_bert_config {
     double layer_norm_eps;
     int32_t pad_id;
     char **labels; /* [label_count] names, or NULL */
+    enum sb_problem problem;
 };
+
+/* False if there is none of this name. */
+bool sb_problem_find(enum sb_problem *problem, const char *name);
+const char *sb_problem_name(enum sb_problem problem);
 
 void sb_bert_config_defaults(struct sb_bert_config *config);
 void sb_bert_config_release(struct sb_bert_config *config);

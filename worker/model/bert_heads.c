@@ -288,6 +288,25 @@ static void pooled_dropout(struct pass *pass, float *y, const float *x)
     }
 }
 
+/* Adds to sums; in training the logits become their gradient. */
+static void class_loss(struct pass *pass, float *logits, size_t B, size_t K,
+                       struct sb_xent_sums *sums)
+{
+    const struct sb_bert *bert = pass->bert;
+    const struct sb_batch *batch = pass->batch;
+    const struct sb_class_loss none = {0}, *loss = pass_trains(pass) ? &bert->loss : &none;
+    float *dlogits = pass_trains(pass) ? logits : NULL;
+    bool plain = !loss->weights && !(loss->smoothing > 0) && !(loss->gamma > 0);
+    if (batch->values && bert->config.problem == SB_REGRESSION)
+        sb_class_loss_score(dlogits, sums, logits, batch->values, B * K);
+    else if (batch->values)
+        sb_class_loss_multi(dlogits, sums, logits, batch->values, B, K, loss);
+    else if (plain)
+        sb_xent(dlogits, sums, logits, batch->labels, B, K);
+    else
+        sb_class_loss_single(dlogits, sums, logits, batch->labels, B, K, loss);
+}
+
 void bert_class_head(struct pass *pass, size_t weight, size_t bias, size_t K)
 {
     const struct sb_params *params = &pass->bert->params;
@@ -306,9 +325,9 @@ void bert_class_head(struct pass *pass, size_t weight, size_t bias, size_t K)
     linear(pass, logits, kept, B, weight, bias);
     if (pass->outputs != NULL && pass->outputs->class_logits != NULL)
         memcpy(pass->outputs->class_logits, logits, B * K * sizeof(float));
-    if (pass->batch->labels == NULL)
+    if (pass->batch->labels == NULL && pass->batch->values == NULL)
         return;
-    sb_xent(pass_trains(pass) ? logits : NULL, &sums, logits, pass->batch->labels, B, K);
+    class_loss(pass, logits, B, K, &sums);
     add_sums(pass, &sums);
     if (!pass_trains(pass))
         return;

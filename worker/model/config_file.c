@@ -259,6 +259,45 @@ static int read_labels(struct sb_bert_config *config, const struct config_file *
     return rc;
 }
 
+static const char *const problems[] = {
+#define PROBLEM_NAME(id, name) [id] = name,
+    SB_PROBLEMS(PROBLEM_NAME)
+#undef PROBLEM_NAME
+};
+
+bool sb_problem_find(enum sb_problem *problem, const char *name)
+{
+    for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
+        if (!strcmp(problems[i], name)) {
+            *problem = (enum sb_problem)i;
+            return true;
+        }
+    return false;
+}
+
+const char *sb_problem_name(enum sb_problem problem)
+{
+    return problems[problem];
+}
+
+/* Where nothing is said, a classifier of one output is a regression, as Hugging Face takes it. */
+static int read_problem(struct sb_bert_config *config, const struct config_file *file)
+{
+    bool failed = false;
+    const char *name = read_text(file, "problem_type", &failed);
+    if (failed)
+        return -1;
+    if (!name && config->label_count == 1 &&
+        strstr(first_architecture(file), "SequenceClassification"))
+        config->problem = SB_REGRESSION;
+    if (!name || sb_problem_find(&config->problem, name))
+        return 0;
+    return sb_err_set(file->err, SB_ERR_DATA,
+                      "'%s': problem_type '%s' is unknown; there are single_label_classification, "
+                      "multi_label_classification and regression",
+                      file->path, name);
+}
+
 static int read_fields(struct sb_bert_config *config, const struct config_file *file)
 {
     if (check_kind(file) < 0)
@@ -277,7 +316,7 @@ static int read_fields(struct sb_bert_config *config, const struct config_file *
                           file->path, config->hidden_size, config->head_count);
     if (read_activation(config, file) < 0 || read_pad_id(config, file) < 0)
         return -1;
-    return read_labels(config, file);
+    return read_labels(config, file) < 0 ? -1 : read_problem(config, file);
 }
 
 /* The object of folder/config.json, or of folder if it is a file; path receives its name. */
@@ -379,7 +418,7 @@ static json_t *config_as_json(const struct sb_bert_config *config, const char *a
         json_object_set_new(root, "label2id", ids_by_label(config));
     }
     if (strstr(architecture, "SequenceClassification"))
-        json_object_set_new(root, "problem_type", json_string("single_label_classification"));
+        json_object_set_new(root, "problem_type", json_string(sb_problem_name(config->problem)));
     return root;
 }
 

@@ -198,13 +198,13 @@ static int load_all(float *weights, struct reading *r, const struct sb_bert_conf
 {
     for (size_t i = 0; i < r->params->count; i++) {
         const struct sb_tensor *tensor = &r->params->tensors[i];
-        if (r->sources[i]) {
+        if (r->sources[i] && !tensor->fresh) {
             if (load_tensor(weights + tensor->offset, r, r->sources[i], tensor) < 0)
                 return -1;
             r->report->loaded++;
             continue;
         }
-        if (check_missing(r, i) < 0)
+        if (!tensor->fresh && check_missing(r, i) < 0)
             return -1;
         sb_params_fill(weights, r->params, config, seed, i, i + 1);
         add_name(&r->report->created_names, &r->report->created, tensor->name);

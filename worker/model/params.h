@@ -27,6 +27,7 @@ struct sb_tensor {
     bool trainable;
     bool row_sparse; /* its gradient touches only the batch's rows (word embeddings without tied
                         decoder) */
+    bool fresh;      /* made from the seed, also where a file has it */
     enum sb_init_kind init;
 };
 

@@ -1,5 +1,7 @@
 #include "evaluate.h"
 
+#include "label_scores.h"
+
 #include <stdlib.h>
 
 struct sb_rng sb_evaluate_mask_key(void)
@@ -26,6 +28,30 @@ static void count_confusion(double *confusion, const struct sb_batch *batch, con
     }
 }
 
+/* Several classes, or a number. */
+static void count_values(double *counts, enum sb_problem problem, const struct sb_batch *batch,
+                         const float *logits, size_t K, struct sb_arena *arena)
+{
+    float *chosen = sb_arena_array(arena, float, K);
+    for (size_t b = 0; b < batch->B; b++) {
+        const float *x = logits + b * K, *y = batch->values + b * K;
+        for (size_t k = 0; k < K; k++)
+            chosen[k] = x[k] > 0.0f;
+        if (problem == SB_REGRESSION)
+            sb_value_counts_add(counts, (double)y[0], (double)x[0]);
+        else
+            sb_label_counts_add(counts, y, chosen, K);
+    }
+}
+
+size_t sb_evaluate_count_count(const struct sb_bert_config *config)
+{
+    size_t K = config->label_count;
+    return config->problem == SB_REGRESSION    ? SB_VALUE_COUNTS
+           : config->problem == SB_MULTI_LABEL ? sb_label_count_count(K)
+                                               : K * K;
+}
+
 /* The samples from first on that fit into one pass, and at least one. */
 static uint64_t *pass_samples(uint64_t *count, const struct sb_dataset *dataset, uint64_t first,
                               uint64_t end, size_t pass_tokens, struct sb_arena *arena)
@@ -44,7 +70,7 @@ static uint64_t *pass_samples(uint64_t *count, const struct sb_dataset *dataset,
 int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
                 const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                 uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
-                struct sb_stats *stats, double *confusion, struct sb_err *err)
+                struct sb_stats *stats, double *counts, struct sb_err *err)
 {
     struct sb_rng mask_key = sb_evaluate_mask_key();
     size_t K = bert->config.label_count;
@@ -62,7 +88,9 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
             outputs.class_logits = sb_arena_array(arena, float, batch.B *K);
         sb_bert_eval(bert, &batch, arena, &outputs, stats);
         if (!masks && batch.labels)
-            count_confusion(confusion, &batch, outputs.class_logits, K);
+            count_confusion(counts, &batch, outputs.class_logits, K);
+        if (!masks && batch.values)
+            count_values(counts, bert->config.problem, &batch, outputs.class_logits, K, arena);
         first += count;
     }
     return 0;

@@ -18,15 +18,18 @@ struct sb_rng sb_evaluate_mask_key(void);
  *
  *   in      masks      the MLM head predicts what is masked; NULL: the classifier predicts labels
  *   in-out  stats      sums are added
- *           confusion  [K, K] counts, rows gold, are added (scores.h makes scores of them); NULL:
- * not wanted, or masks given arena      reset before each pass
+ *           counts  [sb_evaluate_count_count] are added: the confusion [K, K], rows gold, or the
+ *                   counts of label_scores.h; NULL: not wanted, or masks given
+ *           arena   reset before each pass
  *
  * A sample without a label counts as a sample and not as a target.
  */
 int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
                 const struct sb_wordpiece *tokenizer, const struct sb_mask_options *masks,
                 uint64_t first, uint64_t end, size_t pass_tokens, struct sb_arena *arena,
-                struct sb_stats *stats, double *confusion, struct sb_err *err);
+                struct sb_stats *stats, double *counts, struct sb_err *err);
+/* How many counts a classifier of sequences is scored by. */
+size_t sb_evaluate_count_count(const struct sb_bert_config *config);
 
 /*
  * The same for the tags of words: adds up the sentences whose first window is one of the samples

@@ -1,5 +1,6 @@
 #include "task.h"
 
+#include "classify.h"
 #include "probe.h"
 
 #include <math.h>
@@ -50,6 +51,8 @@ static int read_config(struct sb_task *task, struct sb_err *err)
                    config->vocab_size);
         return sb_job_place(job, chosen ? "tokenizer_name" : "model_name_or_path", err);
     }
+    if (!task->mlm && !task->ner) /* of another problem, a classifier says nothing here */
+        sb_task_set_problem(task);
     if (job->hidden_dropout_prob >= 0)
         config->hidden_dropout = job->hidden_dropout_prob;
     if (job->attention_probs_dropout_prob >= 0)
@@ -89,6 +92,9 @@ static int open_data(struct sb_dataset **data, const struct sb_task *task,
                    .text_column = given(job->text_column) ? job->text_column : NULL,
                    .text_pair_column = given(job->text_pair_column) ? job->text_pair_column : NULL,
                    .label_column = given(job->label_column) ? job->label_column : NULL,
+                   .label_form = task->ner || task->mlm ? SB_LABEL_CLASS
+                                                        : sb_task_label_form(&task->bert.config),
+                   .label_separator = job->label_separator,
                    .header = job->header,
                    .lenient = job->lenient},
         .max_seq_length = task->max_seq_length,
@@ -161,36 +167,91 @@ static int check_label_order(const struct sb_task *task, struct sb_err *err)
     return sb_job_place(task->job, "labels", err);
 }
 
+/* The names of the job are those of the model. */
+static bool same_names(const struct sb_bert_config *config, const struct sb_list *labels)
+{
+    if (labels->count != config->label_count)
+        return false;
+    for (size_t i = 0; i < labels->count; i++)
+        if (strcmp(labels->items[i], config->labels[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool reads_standard_input(const struct sb_list *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (!strcmp(files->items[i], "-"))
+            return true;
+    return false;
+}
+
+/*
+ * The training file by the labels of the model; where it has others it names the classes itself,
+ * and the model's classifier is of no use.  A file that cannot be read that way either is said to
+ * be wrong by the model's labels.
+ */
+static int open_by_model_labels(struct sb_task *task, struct data_request *request,
+                                struct sb_err *err)
+{
+    struct sb_err other = SB_ERR_INIT;
+    if (open_data(&task->train, task, request, err) == 0)
+        return 0;
+    if (!err || err->code != SB_ERR_DATA || reads_standard_input(request->files))
+        return -1;
+    request->labels = NULL;
+    request->label_count = 0;
+    if (open_data(&task->train, task, request, &other) < 0)
+        return -1;
+    *err = (struct sb_err)SB_ERR_INIT;
+    task->fresh_head = true;
+    sb_bert_config_set_labels(&task->bert.config, NULL, 0);
+    return 0;
+}
+
 /* The training file first: without a list, and without a model that has one, it names the classes.
  */
-static int open_train_data(struct sb_task *task, struct data_request *request, struct sb_err *err)
+static int open_labelled(struct sb_task *task, struct data_request *request, struct sb_err *err)
 {
-    const struct sb_job *job = task->job;
+    const struct sb_list *labels = &task->job->labels;
     struct sb_bert_config *config = &task->bert.config;
-    if (!task->mlm && check_label_order(task, err) < 0)
+    bool model = given(task->job->model_name_or_path), named = model && labels_are_named(config);
+    size_t model_count = model ? config->label_count : 0;
+    if (check_label_order(task, err) < 0)
         return -1;
-    if (!task->mlm && job->labels.count)
-        sb_bert_config_set_labels(config, job->labels.items, job->labels.count);
-    else if (!task->mlm && !labels_are_named(config))
+    if (labels->count) {
+        task->fresh_head = task->fresh_head || (named && !same_names(config, labels));
+        sb_bert_config_set_labels(config, labels->items, labels->count);
+    } else if (!labels_are_named(config)) {
         sb_bert_config_set_labels(config, NULL, 0);
-    if (!task->mlm && config->label_count) {
-        request->labels = config->labels;
-        request->label_count = config->label_count;
     }
-    request->files = &job->train_file;
-    if (open_data(&task->train, task, request, err) < 0)
+    request->labels = config->labels;
+    request->label_count = config->label_count;
+    int rc = named && !labels->count ? open_by_model_labels(task, request, err)
+                                     : open_data(&task->train, task, request, err);
+    if (rc < 0)
         return -1;
-    if (task->mlm)
-        return 0;
     if (!config->label_count)
         take_label_names(config, task->train);
-    if (config->label_count < 2)
+    if (config->label_count < (config->problem == SB_MULTI_LABEL ? 1 : 2))
         return sb_err_set(
             err, SB_ERR_DATA, "'%s' has only the label '%s', but a classifier needs at least two",
-            job->train_file.items[0], config->label_count ? config->labels[0] : "(none)");
+            task->job->train_file.items[0], config->label_count ? config->labels[0] : "(none)");
+    if (model_count && model_count != config->label_count)
+        task->fresh_head = true;
     request->labels = config->labels;
     request->label_count = config->label_count;
     return check_label_bytes(config, err);
+}
+
+static int open_train_data(struct sb_task *task, struct data_request *request, struct sb_err *err)
+{
+    request->files = &task->job->train_file;
+    if (!task->mlm && task->bert.config.problem != SB_REGRESSION)
+        return open_labelled(task, request, err);
+    if (!task->mlm)
+        sb_bert_config_set_labels(&task->bert.config, (char *[]){"LABEL_0"}, 1);
+    return open_data(&task->train, task, request, err);
 }
 
 static int open_all_data(struct sb_task *task, struct data_request request, struct sb_err *err)
@@ -220,8 +281,8 @@ static int open_all_data(struct sb_task *task, struct data_request request, stru
 /* One slot per about 1,024 tokens of an average step: a power of two from 1 to 16. */
 static uint32_t default_slots(const struct sb_task *task)
 {
-    double tokens_per_step = (double)sb_dataset_token_count(task->train) /
-                             (double)sb_dataset_count(task->train) * task->job->batch_size;
+    double tokens_per_step =
+        (double)task->train_tokens / (double)task->train_count * task->job->batch_size;
     uint32_t slots = 1;
     while (slots < 16 && slots * 2 <= task->job->batch_size &&
            slots * 1024.0 * M_SQRT2 < tokens_per_step)
@@ -232,7 +293,7 @@ static uint32_t default_slots(const struct sb_task *task)
 static int plan_steps(struct sb_task *task, struct sb_err *err)
 {
     const struct sb_job *job = task->job;
-    uint64_t samples = sb_dataset_count(task->train);
+    uint64_t samples = task->train_count;
     task->steps_per_epoch = (samples + job->batch_size - 1) / job->batch_size;
     task->total_steps = job->max_steps
                             ? job->max_steps
@@ -258,6 +319,8 @@ static int init_params(struct sb_task *task, struct sb_err *err)
                                : SB_HEAD_CLASSIFY);
     if (task->ner)
         sb_tags_init(&task->tags, bert->config.labels, bert->config.label_count);
+    if (task->fresh_head)
+        sb_task_renew_head(task);
     task->weights = sb_alloc_pages(bert->params.float_count * sizeof(float));
     bert->weights = task->weights;
     if (!task->job->row_sparse)
@@ -292,7 +355,8 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
     struct data_request request = {.progress = progress, .context = context};
     if (open_tokenizer(task, err) < 0 || read_config(task, err) < 0 ||
         sb_probe_check(task, err) < 0 || sb_dir_make(task->cache_dir, err) < 0 ||
-        open_all_data(task, request, err) < 0 || plan_steps(task, err) < 0 ||
+        open_all_data(task, request, err) < 0 || sb_task_choose_samples(task, err) < 0 ||
+        sb_task_set_loss(task, err) < 0 || plan_steps(task, err) < 0 ||
         init_params(task, err) < 0) {
         sb_task_free(&task);
         return -1;
@@ -314,6 +378,9 @@ void sb_task_free(struct sb_task **out)
     sb_tags_release(&task->tags);
     sb_bert_config_release(&task->bert.config);
     sb_dataset_free(&task->train);
+    sb_few_shot_release(&task->few);
+    free(task->class_weights);
+    free(task->notice);
     for (size_t i = 0; i < task->eval_count; i++)
         sb_dataset_free(&task->evals[i].data);
     sb_wordpiece_free(&task->tokenizer);

@@ -14,6 +14,7 @@
 #include "dataset.h"
 #include "embedding.h"
 #include "entities.h"
+#include "few_shot.h"
 #include "model_files.h"
 #include "pool.h"
 #include "wordpiece.h"
@@ -35,6 +36,11 @@ struct sb_task {
     float *weights; /* [params.float_count]; what bert.weights points at */
     struct sb_dataset *train;
     struct sb_embedding *embedding; /* owned: tasks that train sentence vectors; else NULL */
+    struct sb_few_shot few; /* samples_per_label: what is trained on, of train; else no samples */
+    uint64_t train_count, train_tokens; /* of what is trained on */
+    double *class_weights;              /* [K], or NULL */
+    char *notice;                       /* what a person should know before the start, or NULL */
+    bool fresh_head; /* the classifier of the starting model is for something else */
     struct sb_eval_set evals[SB_EVAL_SETS];
     size_t eval_count;
     uint64_t steps_per_epoch, total_steps;

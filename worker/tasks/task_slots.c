@@ -26,7 +26,7 @@ static void samples_of_step(struct step_samples *all, struct sb_task *task, uint
 {
     const struct sb_job *job = task->job;
     struct sb_arena *arena = &task->step_arena;
-    uint64_t n = sb_dataset_count(task->train);
+    uint64_t n = task->train_count;
     uint64_t first = step % task->steps_per_epoch * job->batch_size;
     all->epoch = step / task->steps_per_epoch;
     all->count = n - first < job->batch_size ? n - first : job->batch_size;
@@ -34,8 +34,8 @@ static void samples_of_step(struct step_samples *all, struct sb_task *task, uint
     all->lengths = sb_arena_array(arena, uint32_t, all->count);
     all->slot_of = sb_arena_array(arena, uint32_t, all->count);
     for (size_t i = 0; i < all->count; i++) {
-        all->samples[i] =
-            sb_dataset_order(task->train, job->seed, all->epoch, job->shuffle, first + i);
+        uint64_t k = sb_order_sample(n, job->seed, all->epoch, job->shuffle, first + i);
+        all->samples[i] = task->few.count ? task->few.samples[k] : k;
         all->lengths[i] = sb_dataset_length(task->train, all->samples[i]);
     }
     sb_deal_slots(all->slot_of, all->lengths, all->count, task->slots, arena);
@@ -154,8 +154,10 @@ static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task
 
 size_t sb_task_count_count(const struct sb_task *task)
 {
-    size_t K = task->mlm ? 0 : task->bert.config.label_count;
-    return task->ner ? sb_entity_count_count(task->tags.type_count) : K * K;
+    if (task->mlm)
+        return 0;
+    return task->ner ? sb_entity_count_count(task->tags.type_count)
+                     : sb_evaluate_count_count(&task->bert.config);
 }
 
 int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
