@@ -19,13 +19,26 @@ def read(path):
     return [r[1] for r in rows], [r[0] for r in rows]
 
 
-(xt, yt), (xv, yv), (xe, ye) = (read(p) for p in sys.argv[1:4])
-out = {}
-for name, features in (("counts", CountVectorizer), ("tfidf", TfidfVectorizer)):
-    words = features(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b|[!?]")
-    model = LogisticRegression(max_iter=2000).fit(words.fit_transform(xt), yt)
-    test = model.predict(words.transform(xe))
-    out[name] = {"validation_accuracy": accuracy_score(yv, model.predict(words.transform(xv))),
-                 "test_accuracy": accuracy_score(ye, test), "test_f1_macro": f1_score(ye, test, average="macro")}
-out["best"] = max(("counts", "tfidf"), key=lambda n: out[n]["validation_accuracy"])
-print(json.dumps(out, indent=2))
+FEATURES = {"counts": CountVectorizer, "tfidf": TfidfVectorizer}
+
+
+def predict(features, train, *others):
+    """train: (texts, labels), others: texts; returns what a model of the words of train says of each of them."""
+    words = FEATURES[features](ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b|[!?]")
+    model = LogisticRegression(max_iter=2000).fit(words.fit_transform(train[0]), train[1])
+    return [model.predict(words.transform(texts)) for texts in others]
+
+
+def main():
+    train, (xv, yv), (xe, ye) = (read(p) for p in sys.argv[1:4])
+    out = {}
+    for name in FEATURES:
+        validation, test = predict(name, train, xv, xe)
+        out[name] = {"validation_accuracy": accuracy_score(yv, validation), "test_accuracy": accuracy_score(ye, test),
+                     "test_f1_macro": f1_score(ye, test, average="macro")}
+    out["best"] = max(FEATURES, key=lambda n: out[n]["validation_accuracy"])
+    print(json.dumps(out, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,8 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
+
+import runs
 
 L, C, F, TOKENS = 4, 256, 1024, 27.4
 LAYER = 4 * C * C + 2 * C * F
@@ -36,36 +36,31 @@ def cost(frozen):
 
 def main():
     a = argparse.ArgumentParser()
-    a.add_argument("--build", default="build")
-    a.add_argument("--shared", default=os.environ.get("SHARDBERT_SHARED", "../shared"))
-    a.add_argument("--work", default="/tmp/shardbert-freeze")
+    runs.add_arguments(a, "/tmp/shardbert-freeze")
     a.add_argument("--steps", type=int, default=60)
     a.add_argument("--rounds", type=int, default=3)
     a = a.parse_args()
     os.makedirs(a.work, exist_ok=True)
     data = os.path.join(os.path.abspath(a.shared), "data")
     config = os.path.join(a.work, "mini.json")
-    json.dump({"model_type": "bert", "vocab_size": 30522, "hidden_size": C, "num_hidden_layers": L, "num_attention_heads": 4,
-               "intermediate_size": F, "max_position_embeddings": 128, "type_vocab_size": 2}, open(config, "w"))
+    runs.write_whole(config, {**runs.MINI, "hidden_size": C, "num_hidden_layers": L, "intermediate_size": F})
     cases = {"nothing": None, **{f"layers:{k}": k for k in range(1, L + 1)}, "body": "body"}
     seconds = {name: [] for name in cases}
     for _ in range(a.rounds):
         for name in cases:
             job = os.path.join(a.work, "job.yaml")
-            with open(job, "w") as out:
-                out.write(f"task: classify\nconfig_name: {config}\ntokenizer_name: {data}/models/bert-tiny-general\n"
-                          f"train_file: {data}/classification/rotten_tomatoes/train.tsv\noutput_dir: {a.work}/out\n"
-                          f"cache_dir: {a.work}/cache\nmax_seq_length: 128\nbatch_size: 32\nmax_steps: {a.steps}\n"
-                          f"logging_steps: 1\nsave_steps: 0\n" + (f"freeze: {name}\n" if cases[name] else ""))
-            done = subprocess.run([os.path.join(a.build, "shardbert"), "train", job, "--fresh"], capture_output=True, text=True)
-            if done.returncode:
-                sys.exit(done.stderr[-1000:])
-            steps = [float(s) for s in re.findall(r"event=step .*step_seconds=([0-9.e-]+)", done.stderr)]
+            runs.write_job(job, {
+                "task": "classify", "config_name": config, "tokenizer_name": f"{data}/models/bert-tiny-general",
+                "train_file": f"{data}/classification/rotten_tomatoes/train.tsv", "output_dir": f"{a.work}/out",
+                "cache_dir": f"{a.work}/cache", "max_seq_length": 128, "batch_size": 32, "max_steps": a.steps,
+                "logging_steps": 1, "save_steps": 0, **({"freeze": name} if cases[name] else {})})
+            _, log = runs.shardbert(a.build, "train", job, "--fresh")
+            steps = [float(s) for s in re.findall(r"event=step .*step_seconds=([0-9.e-]+)", log)]
             seconds[name].append(statistics.median(steps[5:]))
     whole = statistics.median(seconds["nothing"])
     print(f"{'frozen':10} {'ms a step':>10} {'faster by':>10} {'arithmetic':>10}")
-    for name, runs in seconds.items():
-        step = statistics.median(runs)
+    for name, times in seconds.items():
+        step = statistics.median(times)
         print(f"{name:10} {1000 * step:10.2f} {whole / step:10.2f} {cost(None) / cost(cases[name]):10.2f}")
 
 

@@ -10,14 +10,8 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
-import time
 
-MINI = {"model_type": "bert", "vocab_size": 30522, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
-        "intermediate_size": 1024, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
-        "max_position_embeddings": 128, "type_vocab_size": 2, "initializer_range": 0.02, "layer_norm_eps": 1e-12,
-        "pad_token_id": 0}
+import runs
 
 
 class Bench:
@@ -29,7 +23,7 @@ class Bench:
         os.makedirs(args.work, exist_ok=True)
         os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
         self.mini = os.path.join(args.work, "mini.json")
-        json.dump(MINI, open(self.mini, "w"))
+        json.dump(runs.MINI, open(self.mini, "w"))
         for split in ("train", "validation"):
             with open(os.path.join(args.work, split + ".txt"), "w", encoding="utf-8") as out:
                 for line in open(os.path.join(self.rt, split + ".tsv"), encoding="utf-8"):
@@ -43,18 +37,10 @@ class Bench:
         settings = {"output_dir": folder, "cache_dir": os.path.join(self.a.work, "cache"), "save_steps": 0,
                     "max_seq_length": 128, **settings}
         job = os.path.join(self.a.work, name + ".yaml")
-        with open(job, "w") as out:
-            for key, value in settings.items():
-                out.write(f"{key}: {json.dumps(value)}\n")
-        begin = time.monotonic()
-        done = subprocess.run([os.path.join(self.a.build, "shardbert"), "train", job, "--fresh"], capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{name}: exit {done.returncode}: {done.stderr[-2000:]}")
-        result = json.load(open(os.path.join(folder, "all_results.json")))
-        kept = {k: v for k, v in settings.items() if k not in ("output_dir", "cache_dir") and "file" not in k}
-        kept = {k: os.path.basename(v) if isinstance(v, str) else v for k, v in kept.items()}
-        self.results[name] = {"seconds": round(time.monotonic() - begin, 1), "settings": kept, **result}
-        json.dump(self.results, open(self.a.out, "w"), indent=1, sort_keys=True)
+        runs.write_job(job, settings)
+        result = runs.train(self.a.build, job, fresh=True)
+        self.results[name] = {"settings": runs.kept_settings(settings), **result}
+        runs.write_whole(self.a.out, self.results)
         print(name, {k: round(v, 4) for k, v in result.items() if k.startswith(("eval_", "test_")) and isinstance(v, float)},
               flush=True)
         return folder
@@ -81,10 +67,10 @@ class Bench:
         best = max(rates, key=lambda r: self.results[f"{name}-lr{r:g}-seed1"]["eval_accuracy"])
         for seed in range(2, self.a.seeds + 1):
             self.classify(name, seed, best, epochs, start)
-        runs = [self.results[f"{name}-lr{best:g}-seed{s}"] for s in range(1, self.a.seeds + 1)]
-        row = {"learning_rate": best, "seeds": len(runs)}
+        done = [self.results[f"{name}-lr{best:g}-seed{s}"] for s in range(1, self.a.seeds + 1)]
+        row = {"learning_rate": best, "seeds": len(done)}
         for key in ("eval_accuracy", "test_accuracy", "test_f1_macro", "seconds"):
-            values = [r[key] for r in runs]
+            values = [r[key] for r in done]
             row[key] = round(statistics.mean(values), 4)
             row[key + "_sd"] = round(statistics.stdev(values), 4) if len(values) > 1 else 0.0
         return row
@@ -92,10 +78,7 @@ class Bench:
 
 def main():
     a = argparse.ArgumentParser()
-    a.add_argument("--build", default="build")
-    a.add_argument("--shared", default=os.environ.get("SHARDBERT_SHARED", "../shared"))
-    a.add_argument("--out", default="tests/bench/results/trunk.json")
-    a.add_argument("--work", default="/tmp/shardbert-trunk")
+    runs.add_arguments(a, "/tmp/shardbert-trunk", "tests/bench/results/trunk.json")
     a.add_argument("--seeds", type=int, default=3)
     bench = Bench(a.parse_args())
     table = {}
@@ -104,7 +87,7 @@ def main():
         domain = bench.mlm(kind, mlm_epochs)
         table[kind + " after mlm"] = bench.family(kind + "-domain", rates, epochs, {"model_name_or_path": domain})
     bench.results["table"] = table
-    json.dump(bench.results, open(bench.a.out, "w"), indent=1, sort_keys=True)
+    runs.write_whole(bench.a.out, bench.results)
     print(json.dumps(table, indent=1))
 
 
