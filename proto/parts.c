@@ -45,6 +45,7 @@ static void cut_span(struct sb_parts *parts, size_t *capacity, uint32_t index)
         part->cols = (uint32_t)span->cols;
         part->trainable = span->trainable;
         part->row_sparse = span->row_sparse;
+        part->from_step = span->from_step;
         part->first_span = index;
         part->end_span = index + 1;
     }
@@ -64,6 +65,7 @@ static uint32_t join_spans(struct sb_parts *parts, size_t *capacity, uint32_t fi
     uint32_t end = first + 1;
     while (end < parts->span_count && may_share(&spans[end]) &&
            spans[end].trainable == spans[first].trainable &&
+           spans[end].from_step == spans[first].from_step &&
            count + span_floats(&spans[end]) <= PART_FLOATS)
         count += span_floats(&spans[end++]);
     bool single = end == first + 1;
@@ -73,6 +75,7 @@ static uint32_t join_spans(struct sb_parts *parts, size_t *capacity, uint32_t fi
     part->rows = single ? (uint32_t)spans[first].rows : 1;
     part->cols = (uint32_t)(count / part->rows);
     part->trainable = spans[first].trainable;
+    part->from_step = spans[first].from_step;
     part->first_span = first;
     part->end_span = end;
     return end;
@@ -125,6 +128,11 @@ static uint64_t hash_spans(const struct sb_span *spans, size_t count)
                              (uint64_t)spans[i].decay | (uint64_t)spans[i].trainable << 1 |
                                  (uint64_t)spans[i].row_sparse << 2};
         sb_hasher_add(&hasher, words, sizeof(words));
+        double rate = sb_span_rate(&spans[i]);
+        if (rate != 1 || spans[i].from_step) { /* else as layouts without them were hashed */
+            sb_hasher_add(&hasher, &rate, sizeof(rate));
+            sb_hasher_add(&hasher, &spans[i].from_step, sizeof(spans[i].from_step));
+        }
     }
     uint64_t hash = sb_hasher_value64(&hasher);
     sb_hasher_release(&hasher);

@@ -98,6 +98,8 @@ static void send_start(struct sb_coordinator *c, uint32_t server, struct sb_outb
         spans[i].decay = span->decay;
         spans[i].trainable = span->trainable;
         spans[i].row_sparse = span->row_sparse;
+        spans[i].rate = span->rate;
+        spans[i].from_step = span->from_step;
         layout[i] = &spans[i];
     }
     start.server_index = server;

@@ -39,6 +39,12 @@ void sb_update_log_cut(struct sb_update_log *log, uint64_t end)
     log->first = end;
 }
 
+void sb_update_log_begin(struct sb_update_log *log, uint64_t first)
+{
+    log->count = 0;
+    log->first = first;
+}
+
 static bool all_zero(const float *x, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -106,6 +112,12 @@ void sb_lazy_rows_replay(struct sb_lazy_rows *lazy, float *w, float *m, float *v
         replay_at_rest(w + at, lazy->cols, updates, update_count);
     }
     lazy->seen[row] = end;
+}
+
+void sb_lazy_rows_skip(struct sb_lazy_rows *lazy)
+{
+    for (size_t row = 0; row < lazy->rows; row++)
+        lazy->seen[row]++;
 }
 
 void sb_lazy_rows_moved(struct sb_lazy_rows *lazy, size_t row)

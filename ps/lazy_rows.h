@@ -32,6 +32,9 @@ uint64_t sb_update_log_end(const struct sb_update_log *log);
 /* Forgets all updates before end: every row has seen them. */
 void sb_update_log_cut(struct sb_update_log *log, uint64_t end);
 
+/* Empties it: the next update has this number. */
+void sb_update_log_begin(struct sb_update_log *log, uint64_t first);
+
 struct sb_lazy_rows {
     uint64_t *seen; /* [rows] updates that the row contains */
     bool *at_rest;  /* [rows] both moments are zero: it never had a gradient */
@@ -47,6 +50,8 @@ void sb_lazy_rows_release(struct sb_lazy_rows *lazy);
 /* Brings one row up to date with the log.  w, m, v [rows, cols] */
 void sb_lazy_rows_replay(struct sb_lazy_rows *lazy, float *w, float *m, float *v, size_t row,
                          const struct sb_update_log *log);
+/* The next update is none of these rows': all are up to date, and stay so. */
+void sb_lazy_rows_skip(struct sb_lazy_rows *lazy);
 /* Notes that the row, which was up to date, has had the next update with a gradient. */
 void sb_lazy_rows_moved(struct sb_lazy_rows *lazy, size_t row);
 

@@ -119,7 +119,8 @@ bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *
 static bool same_span(const struct sb_span *span, const Sb__Span *other)
 {
     return span->rows == other->rows && span->cols == other->cols && span->decay == other->decay &&
-           span->trainable == other->trainable && span->row_sparse == other->row_sparse;
+           span->trainable == other->trainable && span->row_sparse == other->row_sparse &&
+           span->rate == other->rate && span->from_step == other->from_step;
 }
 
 static bool layout_difference(const struct sb_members *members, const Sb__Hello *hello,
@@ -205,6 +206,8 @@ static void take_plan(struct sb_members *members, const Sb__Hello *hello)
             .decay = hello->layout[i]->decay,
             .trainable = hello->layout[i]->trainable,
             .row_sparse = hello->layout[i]->row_sparse,
+            .rate = hello->layout[i]->rate,
+            .from_step = hello->layout[i]->from_step,
         };
 }
 

@@ -287,6 +287,8 @@ static struct sb_span *copy_layout(const Sb__Start *start)
             .decay = start->layout[i]->decay,
             .trainable = start->layout[i]->trainable,
             .row_sparse = start->layout[i]->row_sparse,
+            .rate = start->layout[i]->rate,
+            .from_step = start->layout[i]->from_step,
         };
     return spans;
 }

@@ -18,6 +18,25 @@ static float *new_floats(size_t count)
     return sb_alloc_pages(count * sizeof(float));
 }
 
+/* The group of a span; a new one if it is the first of its kind. */
+static uint32_t find_group(struct sb_shard *shard, const struct sb_span *span)
+{
+    double rate = sb_span_rate(span);
+    for (uint32_t i = 0; i < shard->group_count; i++)
+        if (shard->groups[i].rate == rate && shard->groups[i].from_step == span->from_step)
+            return i;
+    shard->groups = sb_realloc(shard->groups, (shard->group_count + 1) * sizeof(*shard->groups));
+    shard->groups[shard->group_count] =
+        (struct sb_shard_group){.rate = rate, .from_step = span->from_step};
+    return (uint32_t)shard->group_count++;
+}
+
+/* Its tensors are not frozen in the running step. */
+static bool is_active(const struct sb_shard *shard, const struct sb_shard_part *p)
+{
+    return p->part->trainable && shard->step >= p->part->from_step;
+}
+
 /* The parts that are not row-sparse are updated in tiles; a tile lies in one span, which says
  * whether it decays. */
 static void cut_into_tiles(struct sb_shard *shard, uint32_t mine)
@@ -27,6 +46,7 @@ static void cut_into_tiles(struct sb_shard *shard, uint32_t mine)
         const struct sb_span *span = &shard->parts.spans[s];
         uint64_t begin = span->offset > part->offset ? span->offset - part->offset : 0;
         uint64_t end = span->offset + span->rows * span->cols - part->offset;
+        uint32_t group = find_group(shard, span);
         if (end > part->count)
             end = part->count;
         for (; begin < end; begin += TILE_FLOATS) {
@@ -34,6 +54,7 @@ static void cut_into_tiles(struct sb_shard *shard, uint32_t mine)
                 sb_realloc(shard->tiles, (shard->tile_count + 1) * sizeof(*shard->tiles));
             shard->tiles[shard->tile_count++] = (struct sb_shard_tile){
                 .mine = mine,
+                .group = group,
                 .begin = begin,
                 .count = end - begin < TILE_FLOATS ? end - begin : TILE_FLOATS,
                 .decay = span->decay,
@@ -57,6 +78,8 @@ static void add_part(struct sb_shard *shard, uint32_t id)
     sb_fold_init(&p->fold, shard->slots, part->rows, part->cols);
     if (part->row_sparse) {
         bool decay = shard->parts.spans[part->first_span].decay;
+        p->group = find_group(shard, &shard->parts.spans[part->first_span]);
+        shard->groups[p->group].replayed = true;
         sb_lazy_rows_init(&p->lazy, part->rows, part->cols, decay, p->m, p->v, 0);
         shard->lazy[shard->lazy_count++] = mine;
     } else {
@@ -100,7 +123,9 @@ void sb_shard_free(struct sb_shard **shard_place)
         sb_fold_release(&p->fold);
         sb_lazy_rows_release(&p->lazy);
     }
-    sb_update_log_release(&shard->log);
+    for (size_t i = 0; i < shard->group_count; i++)
+        sb_update_log_release(&shard->groups[i].log);
+    free(shard->groups);
     sb_parts_release(&shard->parts);
     free(shard->mine);
     free(shard->place);
@@ -214,9 +239,11 @@ static void take_weights(struct sb_shard *shard, struct sb_shard_part *p, struct
     shard->seeded_count++;
 }
 
-static void measure(struct sb_shard_part *p)
+static void measure(const struct sb_shard *shard, struct sb_shard_part *p)
 {
-    p->norm2 = sb_fold_sum_norm2(sb_fold_root(&p->fold), p->part->rows, p->part->cols);
+    p->norm2 = is_active(shard, p)
+                   ? sb_fold_sum_norm2(sb_fold_root(&p->fold), p->part->rows, p->part->cols)
+                   : 0;
     p->normed = true;
 }
 
@@ -241,7 +268,7 @@ void sb_shard_take(struct sb_shard *shard, const Sb__Head *head, const struct sb
     /* With threads the norms of all parts are taken together at the end; alone, while the others
      * still arrive. */
     if (sb_pool_thread_count(shard->pool) == 1)
-        measure(p);
+        measure(shard, p);
 }
 
 bool sb_shard_seeded(const struct sb_shard *shard)
@@ -257,9 +284,10 @@ bool sb_shard_complete(const struct sb_shard *shard)
 static void norm_tile(void *context, size_t tile, size_t thread)
 {
     (void)thread;
-    struct sb_shard_part *p = &((struct sb_shard *)context)->mine[tile];
+    struct sb_shard *shard = context;
+    struct sb_shard_part *p = &shard->mine[tile];
     if (p->part->trainable && !p->normed)
-        measure(p);
+        measure(shard, p);
 }
 
 bool sb_shard_norms(struct sb_shard *shard, double *norms, uint32_t *bad_part)
@@ -301,27 +329,41 @@ static float *writable_weights(struct sb_shard_part *p)
     return p->weights->data;
 }
 
+/* The constants of one group. */
+struct constants {
+    struct sb_adamw decayed, plain;
+};
+
 struct update {
     struct sb_shard *shard;
-    struct sb_adamw decayed, plain;
+    struct constants *of; /* [group_count] */
 };
 
 static void dense_tile(struct update *update, const struct sb_shard_tile *tile)
 {
     struct sb_shard_part *p = &update->shard->mine[tile->mine];
+    if (!p->next)
+        return; /* frozen as yet */
+    const struct constants *of = &update->of[tile->group];
     const struct sb_fold_sum *root = sb_fold_root(&p->fold);
     const float *grad = root->values ? (const float *)root->values->data + tile->begin : NULL;
     sb_adamw_apply((float *)p->next->data + tile->begin, p->m + tile->begin, p->v + tile->begin,
                    (const float *)p->weights->data + tile->begin, grad, tile->count,
-                   tile->decay ? &update->decayed : &update->plain);
+                   tile->decay ? &of->decayed : &of->plain);
 }
 
 /* The log ends before this update: rows with a gradient catch up to here and then take it. */
 static void lazy_part(struct update *update, struct sb_shard_part *p)
 {
+    if (!is_active(update->shard, p)) { /* the update is none of its rows' */
+        sb_lazy_rows_skip(&p->lazy);
+        return;
+    }
     const struct sb_fold_sum *root = sb_fold_root(&p->fold);
     if (!root->values)
         return;
+    const struct constants *of = &update->of[p->group];
+    const struct sb_update_log *log = &update->shard->groups[p->group].log;
     size_t cols = p->part->cols;
     const uint32_t *rows = root->rows ? root->rows->data : NULL;
     size_t row_count = root->rows ? sb_fold_sum_row_count(root) : p->part->rows;
@@ -329,9 +371,9 @@ static void lazy_part(struct update *update, struct sb_shard_part *p)
     float *w = p->weights->data;
     for (size_t i = 0; i < row_count; i++) {
         size_t row = rows ? rows[i] : i, at = row * cols;
-        sb_lazy_rows_replay(&p->lazy, w, p->m, p->v, row, &update->shard->log);
+        sb_lazy_rows_replay(&p->lazy, w, p->m, p->v, row, log);
         sb_adamw_apply(w + at, p->m + at, p->v + at, w + at, values + i * cols, cols,
-                       p->lazy.decay ? &update->decayed : &update->plain);
+                       p->lazy.decay ? &of->decayed : &of->plain);
         sb_lazy_rows_moved(&p->lazy, row);
     }
 }
@@ -347,18 +389,41 @@ static void update_tile(void *context, size_t tile, size_t thread)
         lazy_part(update, &shard->mine[shard->lazy[tile - shard->tile_count]]);
 }
 
-static void apply_update(struct sb_shard *shard, double scale, double rate)
+/*
+ * What was frozen at first counts its updates from its first step on, as PyTorch counts those of a
+ * parameter from its first gradient.  (By steps: one that was skipped, for it had no target, counts
+ * here alone; how many were skipped before is in no checkpoint.)
+ */
+static uint64_t update_number(const struct sb_shard *shard, const struct sb_shard_group *group)
+{
+    if (group->from_step == 0)
+        return shard->applied + 1;
+    return shard->step >= group->from_step ? shard->step - group->from_step + 1 : 1;
+}
+
+static struct constants constants_of(const struct sb_shard *shard,
+                                     const struct sb_shard_group *group, double scale, double rate)
 {
     const struct sb_job *job = shard->job;
-    uint64_t number = sb_update_log_end(&shard->log) + 1;
-    struct update update = {.shard = shard};
-    update.decayed = sb_adamw_at(rate, job->weight_decay, job->adam_beta1, job->adam_beta2,
-                                 job->adam_epsilon, number, scale);
-    update.plain =
-        sb_adamw_at(rate, 0, job->adam_beta1, job->adam_beta2, job->adam_epsilon, number, scale);
+    uint64_t number = update_number(shard, group);
+    double own = rate * group->rate;
+    return (struct constants){
+        .decayed = sb_adamw_at(own, job->weight_decay, job->adam_beta1, job->adam_beta2,
+                               job->adam_epsilon, number, scale),
+        .plain =
+            sb_adamw_at(own, 0, job->adam_beta1, job->adam_beta2, job->adam_epsilon, number, scale),
+    };
+}
+
+static void apply_update(struct sb_shard *shard, double scale, double rate)
+{
+    struct update update = {.shard = shard,
+                            .of = sb_calloc(shard->group_count + 1, sizeof(*update.of))};
+    for (size_t i = 0; i < shard->group_count; i++)
+        update.of[i] = constants_of(shard, &shard->groups[i], scale, rate);
     for (size_t i = 0; i < shard->mine_count; i++) {
         struct sb_shard_part *p = &shard->mine[i];
-        if (!p->part->trainable)
+        if (!is_active(shard, p))
             continue;
         if (p->part->row_sparse)
             writable_weights(p);
@@ -375,9 +440,14 @@ static void apply_update(struct sb_shard *shard, double scale, double rate)
         p->weights = p->next;
         p->next = NULL;
     }
-    sb_update_log_add(&shard->log, &update.decayed);
-    if (shard->lazy_count == 0) /* nobody will replay it */
-        sb_update_log_cut(&shard->log, number);
+    shard->applied++;
+    for (size_t i = 0; i < shard->group_count; i++) {
+        struct sb_update_log *log = &shard->groups[i].log;
+        sb_update_log_add(log, &update.of[i].decayed);
+        if (!shard->groups[i].replayed)
+            sb_update_log_cut(log, shard->applied);
+    }
+    free(update.of);
 }
 
 void sb_shard_commit(struct sb_shard *shard, bool apply, double scale, double rate)
@@ -409,7 +479,8 @@ static void replay_tile(void *context, size_t tile, size_t thread)
     struct sb_shard *shard = context;
     struct sb_shard_part *p = &shard->mine[shard->lazy[tile]];
     for (size_t row = 0; row < p->part->rows; row++)
-        sb_lazy_rows_replay(&p->lazy, p->weights->data, p->m, p->v, row, &shard->log);
+        sb_lazy_rows_replay(&p->lazy, p->weights->data, p->m, p->v, row,
+                            &shard->groups[p->group].log);
 }
 
 static void replay_all_rows(struct sb_shard *shard)
@@ -417,13 +488,14 @@ static void replay_all_rows(struct sb_shard *shard)
     for (size_t i = 0; i < shard->lazy_count; i++)
         writable_weights(&shard->mine[shard->lazy[i]]);
     sb_pool_run(shard->pool, shard->lazy_count, replay_tile, shard);
-    sb_update_log_cut(&shard->log, sb_update_log_end(&shard->log));
+    for (size_t i = 0; i < shard->group_count; i++)
+        sb_update_log_cut(&shard->groups[i].log, shard->applied);
 }
 
 static bool behind(const struct sb_shard *shard, const struct sb_shard_part *p)
 {
     for (size_t row = 0; row < p->part->rows; row++)
-        if (p->lazy.seen[row] != sb_update_log_end(&shard->log))
+        if (p->lazy.seen[row] != shard->applied)
             return true;
     return false;
 }
@@ -445,7 +517,7 @@ struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
     if (is_lazy(p)) {
         float *w = writable_weights(p);
         for (size_t i = 0; i < row_count; i++)
-            sb_lazy_rows_replay(&p->lazy, w, p->m, p->v, rows[i], &shard->log);
+            sb_lazy_rows_replay(&p->lazy, w, p->m, p->v, rows[i], &shard->groups[p->group].log);
     }
     const float *w = p->weights->data;
     for (size_t i = 0; i < row_count; i++)
@@ -461,7 +533,7 @@ static void describe(struct sb_shard *shard, struct sb_ckpt_state *state)
         .server_index = shard->index,
         .server_count = shard->parts.server_count,
         .step = shard->step,
-        .applied = sb_update_log_end(&shard->log),
+        .applied = shard->applied,
         .parts = sb_calloc(shard->mine_count ? shard->mine_count : 1, sizeof(*state->parts)),
         .part_count = shard->mine_count,
     };
@@ -498,7 +570,9 @@ void sb_shard_restored(struct sb_shard *shard, const struct sb_ckpt_state *state
 {
     shard->step = state->step;
     shard->seeded_count = shard->mine_count;
-    sb_update_log_cut(&shard->log, state->applied);
+    shard->applied = state->applied;
+    for (size_t i = 0; i < shard->group_count; i++)
+        sb_update_log_begin(&shard->groups[i].log, state->applied);
     for (size_t i = 0; i < shard->lazy_count; i++) {
         struct sb_shard_part *p = &shard->mine[shard->lazy[i]];
         bool decay = p->lazy.decay;

@@ -26,14 +26,26 @@ struct sb_shard_part {
     float *m, *v;             /* [count]; NULL: frozen */
     struct sb_fold fold;      /* trainable only */
     struct sb_lazy_rows lazy; /* trainable and row-sparse only */
+    uint32_t group;           /* of a row-sparse part, which has one span */
     bool complete, normed;    /* of the running step */
     double norm2;
+};
+
+/*
+ * Spans that are updated with the same constants: those of one rate that begin at one step.
+ * Row-sparse parts replay the log of their group.
+ */
+struct sb_shard_group {
+    double rate; /* times that of the step */
+    uint64_t from_step;
+    bool replayed;            /* a row-sparse part belongs to it; else its log stays empty */
+    struct sb_update_log log; /* its end is the number of updates so far, its own or not */
 };
 
 /* A run of floats of a dense trainable part with one decay flag: what one thread updates at a time.
  */
 struct sb_shard_tile {
-    uint32_t mine;
+    uint32_t mine, group;
     size_t begin, count;
     bool decay;
 };
@@ -51,7 +63,9 @@ struct sb_shard {
     size_t tile_count;
     uint32_t *lazy; /* [lazy_count] index in mine of the row-sparse trainable parts */
     size_t lazy_count;
-    struct sb_update_log log; /* its end is the number of updates so far */
+    struct sb_shard_group *groups;
+    size_t group_count;
+    uint64_t applied; /* updates so far */
 };
 
 struct sb_shard *sb_shard_new(const struct sb_job *job, struct sb_pool *pool,

@@ -47,6 +47,8 @@ static struct sb_msg *make_hello(struct sb_client *client)
         spans[i].decay = span->decay;
         spans[i].trainable = span->trainable;
         spans[i].row_sparse = span->row_sparse;
+        spans[i].rate = span->rate;
+        spans[i].from_step = span->from_step;
         layout[i] = &spans[i];
     }
     Sb__Head head = SB__HEAD__INIT;

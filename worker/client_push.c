@@ -110,7 +110,10 @@ static void push_parts(struct sb_client *client, uint64_t now_ns, struct sb_push
         if (!part->trainable)
             continue;
         struct sb_frame *floats = NULL, *numbers = NULL;
-        if (dense && !sb_client_by_rows(part)) {
+        bool frozen = group->step < part->from_step; /* counts as zeros */
+        if (frozen)
+            ; /* its rows, if it has any, are of the ids that others skip too */
+        else if (dense && !sb_client_by_rows(part)) {
             floats = sb_loan_frame(group->loan, dense + part->offset, part->count * sizeof(float));
         } else if (dense) {
             numbers = sb_client_rows_inside(client, part, rows, row_count, &at);

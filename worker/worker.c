@@ -74,11 +74,14 @@ struct sb_span *sb_spans_of_task(const struct sb_task *task, size_t *count)
     *count = params->count;
     for (size_t i = 0; i < params->count; i++) {
         const struct sb_tensor *tensor = &params->tensors[i];
+        bool trainable = tensor->trainable || tensor->from_step; /* some day */
         spans[i] = (struct sb_span){.rows = tensor->rows,
                                     .cols = tensor->cols,
                                     .decay = tensor->decay,
-                                    .trainable = tensor->trainable,
-                                    .row_sparse = tensor->row_sparse && tensor->trainable,
+                                    .trainable = trainable,
+                                    .row_sparse = tensor->row_sparse && trainable,
+                                    .rate = tensor->rate,
+                                    .from_step = tensor->from_step,
                                     .offset = tensor->offset};
     }
     return spans;
@@ -224,6 +227,7 @@ static int train(struct worker *w, const struct sb_work *work, struct sb_err *er
     if (sb_task_grouped(w->task) &&
         sb_task_set_group(w->task, mine.step, group, float_count, err) < 0)
         return -1;
+    sb_params_thaw(&w->task->bert.params, mine.step);
     for (size_t i = 0; i < mine.node_count; i++) {
         struct grad_buffer *sum;
         struct sb_stats stats = {0};

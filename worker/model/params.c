@@ -74,6 +74,7 @@ static struct sb_tensor *add(struct sb_params *params, size_t *index, size_t row
         .is_vector = is_vector,
         .decay = !is_vector, /* biases and LayerNorm are all the vectors that there are */
         .trainable = true,
+        .rate = 1.0,
         .init = init,
     };
     params->float_count += rows * cols;
@@ -231,6 +232,40 @@ int sb_params_freeze(struct sb_params *params, const struct sb_bert_config *conf
     }
     free(copy);
     return rc;
+}
+
+/* ---- rates, and what is frozen at first ---- */
+
+void sb_params_set_rates(struct sb_params *params, const struct sb_bert_config *config, double head,
+                         double decay)
+{
+    long L = (long)config->layer_count;
+    for (size_t i = 0; i < params->count; i++) {
+        long layer = layer_of(params, config, i);
+        bool classifier = i == params->classifier_w || i == params->classifier_b;
+        params->tensors[i].rate = classifier ? head
+                                  : layer == L || decay == 1.0
+                                      ? 1.0
+                                      : pow(decay, (double)(L - 1 - layer));
+    }
+}
+
+void sb_params_freeze_until(struct sb_params *params, const struct sb_bert_config *config,
+                            const uint64_t *first_steps)
+{
+    long L = (long)config->layer_count;
+    for (size_t i = 0; i < params->count; i++) {
+        long layer = layer_of(params, config, i);
+        if (layer < L && params->tensors[i].trainable)
+            params->tensors[i].from_step = first_steps[L - 1 - layer];
+    }
+}
+
+void sb_params_thaw(struct sb_params *params, uint64_t step)
+{
+    for (size_t i = 0; i < params->count; i++)
+        if (params->tensors[i].from_step)
+            params->tensors[i].trainable = step >= params->tensors[i].from_step;
 }
 
 int sb_params_lowest_trainable(const struct sb_params *params, const struct sb_bert_config *config)

@@ -25,9 +25,11 @@ struct sb_tensor {
     bool is_vector;    /* 1-d in files */
     bool decay;        /* weight decay applies (no bias, no LayerNorm) */
     bool trainable;
-    bool row_sparse; /* its gradient touches only the batch's rows (word embeddings without tied
-                        decoder) */
-    bool fresh;      /* made from the seed, also where a file has it */
+    bool row_sparse;    /* its gradient touches only the batch's rows (word embeddings without tied
+                           decoder) */
+    double rate;        /* times the learning rate */
+    uint64_t from_step; /* frozen before this step (sb_params_thaw) */
+    bool fresh;         /* made from the seed, also where a file has it */
     enum sb_init_kind init;
 };
 
@@ -68,6 +70,20 @@ size_t sb_params_find(const struct sb_params *params, const char *name);
  */
 int sb_params_freeze(struct sb_params *params, const struct sb_bert_config *config,
                      const char *rules, struct sb_err *err);
+/*
+ * The rates of tensors: the classifier's is head; layer l's decay^(L-1-l), and that of the
+ * embeddings decay^L; pooler and other heads have 1.
+ */
+void sb_params_set_rates(struct sb_params *params, const struct sb_bert_config *config, double head,
+                         double decay);
+/*
+ * Gradual unfreezing: layer l is frozen before step first_steps[L-1-l], the embeddings before
+ * first_steps[L].  What freeze named stays frozen.
+ */
+void sb_params_freeze_until(struct sb_params *params, const struct sb_bert_config *config,
+                            const uint64_t *first_steps);
+/* From here on a pass is one of this step: what is frozen until later has no gradient. */
+void sb_params_thaw(struct sb_params *params, uint64_t step);
 /* The lowest layer that anything trainable needs backward to reach: -1 embeddings, 0..L-1 a layer,
  * L the head only. */
 int sb_params_lowest_trainable(const struct sb_params *params, const struct sb_bert_config *config);

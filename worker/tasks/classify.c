@@ -1,6 +1,6 @@
 #include "classify.h"
 
-#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +38,25 @@ void sb_task_renew_head(struct sb_task *task)
                     task->bert.config.label_count == 1 ? "" : "s");
     free(task->notice);
     task->notice = text.data;
+}
+
+void sb_task_set_rates(struct sb_task *task)
+{
+    const struct sb_job *job = task->job;
+    struct sb_bert *bert = &task->bert;
+    double head = job->head_learning_rate > 0 ? job->head_learning_rate / job->learning_rate : 1.0;
+    sb_params_set_rates(&bert->params, &bert->config, head, job->layerwise_lr_decay);
+    if (!job->unfreeze_steps && !(job->unfreeze_epochs > 0))
+        return;
+    size_t L = bert->config.layer_count;
+    uint64_t *first_steps = sb_calloc(L + 1, sizeof(*first_steps));
+    for (size_t i = 0; i <= L; i++) {
+        double steps = job->unfreeze_epochs * (double)(i + 1) * (double)task->steps_per_epoch;
+        first_steps[i] =
+            job->unfreeze_steps ? (i + 1) * job->unfreeze_steps : (uint64_t)ceil(steps);
+    }
+    sb_params_freeze_until(&bert->params, &bert->config, first_steps);
+    free(first_steps);
 }
 
 int sb_task_choose_samples(struct sb_task *task, struct sb_err *err)

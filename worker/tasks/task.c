@@ -328,6 +328,7 @@ static int init_params(struct sb_task *task, struct sb_err *err)
     for (size_t i = 0; i < freeze->count; i++)
         if (sb_params_freeze(&bert->params, &bert->config, freeze->items[i], err) < 0)
             return sb_job_place(task->job, "freeze", err);
+    sb_task_set_rates(task);
     for (size_t i = 0; i < bert->params.count; i++)
         if (bert->params.tensors[i].trainable)
             return 0;
