@@ -343,7 +343,7 @@ int sb_card_write(const struct sb_task *task, const json_t *record, struct sb_er
 {
     const struct sb_bert_config *config = &task->bert.config;
     char path[SB_PATH_BYTES], name[256];
-    sb_path_last(name, sizeof(name), task->job->output_dir);
+    sb_model_name(name, sizeof(name), task->job->output_dir);
     if (is_foreign(sb_path_join(path, task->job->output_dir, "README.md")))
         return 0;
     struct sb_card card = {.name = name,

@@ -114,14 +114,27 @@ void sb_path_last(char *out, size_t out_bytes, const char *path)
     snprintf(out, out_bytes, "%.*s", (int)(end - begin), path + begin);
 }
 
+void sb_model_name(char *out, size_t out_bytes, const char *folder)
+{
+    char last[SB_PATH_BYTES], above[SB_PATH_BYTES], head[SB_PATH_BYTES];
+    size_t end = strlen(folder);
+    while (end > 1 && folder[end - 1] == '/')
+        end--;
+    sb_path_last(last, sizeof(last), folder);
+    snprintf(head, sizeof(head), "%.*s", (int)(end - strlen(last)), folder);
+    sb_path_last(above, sizeof(above), head);
+    bool repeated = !strncmp(last, "seed-", 5) && *above && strcmp(above, "/") != 0;
+    snprintf(out, out_bytes, "%s%s%s", repeated ? above : "", repeated ? "/" : "", last);
+}
+
 /* Only the last parts of the paths: the folders above them are nobody's business but the owner's.
  */
-static json_t *names_of(const struct sb_list *files)
+static json_t *names_of(const struct sb_list *files, bool is_model)
 {
     json_t *names = json_array();
     for (size_t i = 0; i < files->count; i++) {
         char name[SB_PATH_BYTES];
-        sb_path_last(name, sizeof(name), files->items[i]);
+        (is_model ? sb_model_name : sb_path_last)(name, sizeof(name), files->items[i]);
         json_t *text = json_string(name);
         json_array_append_new(names, text ? text : json_string("(a name that is not UTF-8)"));
     }
@@ -138,9 +151,9 @@ json_t *sb_inputs_to_json(const struct sb_inputs *inputs, const struct sb_job *j
         const struct sb_list *files = i < SB_INPUT_TRAIN ? &one : data[i - SB_INPUT_TRAIN];
         if (i < SB_INPUT_TRAIN ? !folders[i] : !files->count)
             continue;
-        json_object_set_new(
-            json, KEYS[i],
-            json_pack("{s:o, s:s}", "names", names_of(files), "content", inputs->hash[i]));
+        json_object_set_new(json, KEYS[i],
+                            json_pack("{s:o, s:s}", "names", names_of(files, i < SB_INPUT_TRAIN),
+                                      "content", inputs->hash[i]));
     }
     return json;
 }

@@ -47,4 +47,7 @@ void sb_inputs_from_json(struct sb_inputs *inputs, const json_t *json);
 /* The last part of a path, without a slash at its end: "bert" of "models/bert/". */
 void sb_path_last(char *out, size_t out_bytes, const char *path);
 
+/* What a model in this folder is called: the last part, or of a repeated one "reviews/seed-42". */
+void sb_model_name(char *out, size_t out_bytes, const char *folder);
+
 #endif

@@ -79,7 +79,7 @@ static json_t *lineage_of(const struct sb_job *job, const struct sb_inputs *inpu
         if (json_is_object(json_array_get(before, i)))
             json_array_append(lineage, json_array_get(before, i));
     char name[256];
-    sb_path_last(name, sizeof(name), job->model_name_or_path);
+    sb_model_name(name, sizeof(name), job->model_name_or_path);
     const char *model = json_string_value(json_object_get(parent, "model"));
     json_object_del(parent, "lineage");
     json_object_del(parent, "finished");

@@ -161,6 +161,9 @@ static int add_item(struct reader *reader, struct sb_flat_entry *entry)
             reader, before(mark),
             "aliases (*name) have no meaning here; a text that begins with * needs quotes");
     bool is_map = reader->event->type == FYET_MAPPING_START && entry->is_list && reader->takes_maps;
+    if (reader->event->type == FYET_MAPPING_START && !is_map && entry->key &&
+        !strcmp(entry->key, "stages"))
+        return trouble(reader, mark, "a pipeline has stages: `shardbert run` takes it");
     if (reader->event->type != FYET_SCALAR && !is_map)
         return trouble(reader, mark, "nested values have no meaning here");
     if (is_map)
