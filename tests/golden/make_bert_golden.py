@@ -26,7 +26,11 @@ CASES = {
     # A classifier of tokens, without a pooler.
     "tokens": dict(V=70, C=24, L=2, H=2, F=44, P=24, K=5, tanh=False, tokens=True,
                    lengths=[24, 3, 1, 17, 9]),
+    # Sentence vectors of a body without a head, by each pooling.
+    "vectors": dict(V=40, C=16, L=2, H=2, F=24, P=16, K=0, tanh=False, vectors=True,
+                    lengths=[16, 1, 7, 11]),
 }
+POOLINGS = ("mean", "cls", "max")
 
 
 def tensors_of(c):
@@ -42,7 +46,9 @@ def tensors_of(c):
         linears += [(at + "attention.output.dense", C, C), (at + "intermediate.dense", F, C),
                     (at + "output.dense", C, F)]
         norms += [at + "attention.output.LayerNorm", at + "output.LayerNorm"]
-    if c.get("tokens"):
+    if c.get("vectors"):
+        pass
+    elif c.get("tokens"):
         linears += [("classifier", c["K"], C)]
     elif c["K"]:
         linears += [("bert.pooler.dense", C, C), ("classifier", c["K"], C)]
@@ -58,8 +64,8 @@ def tensors_of(c):
         yield name + ".bias", (C,)
 
 
-def loss_of(c, w, ids, types, mask, words, classes):
-    """The sum of the losses of all targets of a padded batch."""
+def body_of(c, w, ids, types, mask):
+    """The last states of a padded batch."""
     fun = torch.nn.functional
     B, S = ids.shape
     gelu = lambda x: fun.gelu(x, approximate="tanh" if c["tanh"] else "none")
@@ -80,6 +86,26 @@ def loss_of(c, w, ids, types, mask, words, classes):
                  at + "attention.output.LayerNorm")
         inner = gelu(linear(x, at + "intermediate.dense"))
         x = norm(x + linear(inner, at + "output.dense"), at + "output.LayerNorm")
+    return x
+
+
+def vectors_of(x, mask, pooling):
+    """One vector of each sequence."""
+    if pooling == "cls":
+        return x[:, 0]
+    if pooling == "max":
+        return x.masked_fill(~mask[:, :, None], -math.inf).max(1).values
+    return (x * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def loss_of(c, w, ids, types, mask, words, classes):
+    """The sum of the losses of all targets of a padded batch."""
+    fun = torch.nn.functional
+    B, S = ids.shape
+    gelu = lambda x: fun.gelu(x, approximate="tanh" if c["tanh"] else "none")
+    linear = lambda x, name: fun.linear(x, w[name + ".weight"], w[name + ".bias"])
+    norm = lambda x, name: fun.layer_norm(x, (c["C"],), w[name + ".weight"], w[name + ".bias"], 1e-12)
+    x = body_of(c, w, ids, types, mask)
     if c.get("tokens"):
         logits = linear(x, "classifier")
         return fun.cross_entropy(logits.view(B * S, -1), words.view(-1), reduction="sum")
@@ -113,16 +139,32 @@ def make(name, c, seed):
     else:
         classes[:] = 0
     ids, types = ids * mask, types * mask
-    loss = loss_of(c, w, ids, types, mask, words, classes)
-    loss.backward()
     out = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask.long(),
            "labels": words, "next_sentence_label": classes}
     out = {key: value.numpy().astype(numpy.int64) for key, value in out.items()}
-    out["out.loss_sum"] = numpy.array([loss.item()])
+    if c.get("vectors"):
+        pull_vectors(c, w, ids, types, mask, out)
+    else:
+        loss = loss_of(c, w, ids, types, mask, words, classes)
+        loss.backward()
+        out["out.loss_sum"] = numpy.array([loss.item()])
+        for tensor, value in w.items():
+            out[tensor] = value.detach().numpy().astype(numpy.float32)
+            out["grad." + tensor] = value.grad.numpy().astype(numpy.float32)
+    write(os.path.join(os.path.dirname(os.path.abspath(__file__)), f"bert_{name}.safetensors"), out)
+
+
+def pull_vectors(c, w, ids, types, mask, out):
+    """The vectors of every pooling, and the gradients of the sum of their cubes."""
     for tensor, value in w.items():
         out[tensor] = value.detach().numpy().astype(numpy.float32)
-        out["grad." + tensor] = value.grad.numpy().astype(numpy.float32)
-    write(os.path.join(os.path.dirname(os.path.abspath(__file__)), f"bert_{name}.safetensors"), out)
+    for pooling in POOLINGS:
+        vectors = vectors_of(body_of(c, w, ids, types, mask), mask, pooling)
+        out[f"out.{pooling}"] = vectors.detach().numpy().astype(numpy.float32)
+        (vectors ** 3).sum().backward()
+        for tensor, value in w.items():
+            out[f"grad.{pooling}.{tensor}"] = value.grad.numpy().astype(numpy.float32)
+            value.grad = None
 
 
 def write(path, arrays):
