@@ -194,9 +194,11 @@ int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, st
 {
     struct sb_task *task = NULL;
     struct preparing preparing = {.role = role, .place = place, .said_ns = sb_clock_ns()};
-    if (sb_task_open(&task, &role->args.job, role->pool, prepare_progress, &preparing, err) < 0) {
+    if (sb_task_open(&task, &role->args.job, role->pool, prepare_progress, &preparing, err) < 0 ||
+        sb_worker_check(task, err) < 0) {
         if (!embedded)
             tell_coordinator(role, place, err);
+        sb_task_free(&task);
         return err->code;
     }
     say_preparing(&preparing); /* the last time: from here on we can say HELLO */

@@ -1,6 +1,7 @@
 /*
  * The files beside a trained model: train_results.json, eval_results.json, all_results.json,
- * trainer_state.json in Hugging Face's keys.  What says that the folder is finished is run_record.h's.
+ * trainer_state.json in Hugging Face's keys.  What says that the folder is finished is
+ * run_record.h's.
  */
 #ifndef SB_RESULTS_H
 #define SB_RESULTS_H

@@ -406,6 +406,22 @@ static void release(struct worker *w)
     free(w->counts);
 }
 
+/* The vectors of a step travel as one frame. */
+int sb_worker_check(const struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_job *job = task->job;
+    uint64_t bytes =
+        (uint64_t)job->batch_size * SB_ITEM_TEXTS * task->bert.config.hidden_size * sizeof(float);
+    if (!sb_task_grouped(task) || bytes <= SB_FRAME_BYTES_MAX)
+        return 0;
+    sb_err_set(
+        err, SB_ERR_CONFIG,
+        "a loss that compares all of a step's vectors takes at most %llu items of this model "
+        "as batch_size",
+        (unsigned long long)(job->batch_size * (uint64_t)SB_FRAME_BYTES_MAX / bytes));
+    return sb_job_place(job, "batch_size", err);
+}
+
 int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
 {
     struct worker w = {.options = options, .task = options->task, .net = *options->net};

@@ -253,17 +253,13 @@ long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *
 
 /* ---- losses ---- */
 
-/*
- * Items as the losses want them.
- *
- *   items      [count] of the step; NULL: all, in their order
- *   first_row  [count] where the texts of each are in what is compared
- */
+/* items: some of the step; NULL: all, in their order. */
 static const struct sb_item *item_of(const struct sb_embed_step *s, const uint32_t *items, size_t i)
 {
     return &s->items[items ? items[i] : i];
 }
 
+/* first_row [count]: where the texts of each item are in what is compared. */
 static struct sb_embed_pairs pairs_of(const struct sb_embed_step *s, const uint32_t *items,
                                       size_t count, const uint32_t *first_row,
                                       struct sb_arena *arena)
