@@ -10,8 +10,9 @@
 
 /* What decides how a model folder is read; who is missing is left out. */
 static const char *const MODEL_FILES[] = {
-    "config.json",           "model.safetensors", "pytorch_model.bin", "vocab.txt",
-    "tokenizer_config.json", "tokenizer.json",    "head.json",         "head.safetensors",
+    "config.json",           "model.safetensors",     "pytorch_model.bin", "vocab.txt",
+    "tokenizer_config.json", "tokenizer.json",        "head.json",         "head.safetensors",
+    "modules.json",          "1_Pooling/config.json",
 };
 
 static const char *const KEYS[SB_INPUT_COUNT] = {

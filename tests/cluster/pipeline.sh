@@ -78,3 +78,17 @@ exits "a folder is not trained onto itself" 78 "is the folder of the starting mo
     --set "output_dir=$work/whole/domain"
 exits "a pipeline is no job" 78 "shardbert run" "$build/shardbert" train "$work/pipe.yaml"
 exits "--help explains itself" 0 "Usage: shardbert run" "$build/shardbert" run --help
+
+# The examples, with small files in the places that they name.
+mkdir -p "$work/examples/reviews" "$work/examples/vocab" "$work/examples/corpus"
+cp deploy/examples/* "$work/examples"
+cp "$work/data/train.tsv" "$work/examples/reviews"
+cp "$work/data/validation.tsv" "$work/examples/reviews"
+cp "$work/data/validation.tsv" "$work/examples/reviews/test.tsv"
+cp "$shared/data/tokenizer/bert-base-uncased-vocab.txt" "$work/examples/vocab/vocab.txt"
+xz -c "$work/data/train.txt" >"$work/examples/corpus/a.txt.xz"
+cp "$work/data/validation.txt" "$work/examples/held-out.txt"
+cp -r "$work/whole/domain" "$work/examples/bert"
+exits "the example of a pipeline holds together" 0 "name=without-domain number=7 of=7" \
+    "$build/shardbert" run "$work/examples/reviews.yaml" --plan
+exits "and so does the recipe of a small body" 0 "word_embeddings.weight                                30522 x 192" "$build/shardbert" plan "$work/examples/small-body.yaml"
