@@ -97,8 +97,10 @@ void sb_client_free(struct sb_client **client)
     if (!old)
         return;
     sb_pushes_release(&old->pushes);
-    for (size_t i = 0; i < old->parts.count; i++)
+    for (size_t i = 0; i < old->parts.count; i++) {
         sb_retry_end(&old->holdings[i].want);
+        sb_frame_drop(&old->holdings[i].rows);
+    }
     for (size_t i = 0; i < old->done_count; i++)
         sb_retry_end(&old->dones[i].retry);
     sb_client_drop_group(old);

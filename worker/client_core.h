@@ -19,6 +19,7 @@ struct sb_holding {
     bool whole; /* all of the part is here, as of step */
     uint64_t step;
     bool rows_needed, rows_here; /* of the work at hand: row-sparse parts */
+    struct sb_frame *rows;       /* numbers of those that came last, as of step; NULL: none */
     struct sb_retry want;        /* its frame, if any, are the row numbers */
     uint64_t want_step;
 };

@@ -74,6 +74,8 @@ bool sb_client_take_weights(struct sb_client *client, uint64_t now_ns, uint64_t 
     if (head->weights->rows) {
         if (!take_rows(client, part, holding->want.msg, msg))
             return false;
+        sb_frame_drop(&holding->rows);
+        holding->rows = sb_frame_keep(holding->want.msg->frames[0]);
         holding->rows_here = true;
         holding->whole = false;
     } else {
@@ -82,6 +84,7 @@ bool sb_client_take_weights(struct sb_client *client, uint64_t now_ns, uint64_t 
             !write_weights(client, client->options.weights + part->offset, msg->frames[0]->data,
                            part->count))
             return false;
+        sb_frame_drop(&holding->rows);
         holding->whole = true;
     }
     holding->step = head->step;
@@ -133,6 +136,14 @@ bool sb_client_needs_rows(const struct sb_client *client, const struct sb_work *
     return needs;
 }
 
+/* Vectors that were published and nodes of the same slots read the same rows: they are here. */
+static bool same_rows(const struct sb_holding *holding, uint64_t step,
+                      const struct sb_frame *numbers)
+{
+    return holding->rows && holding->step == step && holding->rows->bytes == numbers->bytes &&
+           !memcmp(holding->rows->data, numbers->data, numbers->bytes);
+}
+
 void sb_client_want_rows(struct sb_client *client, uint64_t now_ns, const uint32_t *rows,
                          size_t row_count, struct sb_outbox *out)
 {
@@ -149,8 +160,8 @@ void sb_client_want_rows(struct sb_client *client, uint64_t now_ns, const uint32
             sb_client_rows_inside(client, &client->parts.parts[i], rows, row_count, &at);
         sb_retry_end(&holding->want);
         holding->rows_needed = numbers != NULL;
-        holding->rows_here = false;
-        if (numbers)
+        holding->rows_here = numbers && same_rows(holding, client->work->step, numbers);
+        if (numbers && !holding->rows_here)
             want(client, now_ns, i, client->work->step, numbers, out);
         sb_frame_drop(&numbers);
     }

@@ -34,10 +34,10 @@ struct sb_worker_options {
     int (*connect)(struct sb_net *net, const Sb__Welcome *welcome, struct sb_err *err);
 };
 
-/* Returns the exit code of the job; when it is not 0, err says why, or nothing if the coordinator
- * ended the run: it says so itself. */
 /* Can messages carry the steps of this task?  To be asked once, before sb_worker_run. */
 int sb_worker_check(const struct sb_task *task, struct sb_err *err);
+/* Returns the exit code of the job; when it is not 0, err says why, or nothing if the coordinator
+ * ended the run: it says so itself. */
 int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err);
 
 /* What the data and the settings come to; the strings are borrowed from the task. */
