@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include "clock.h"
+#include "few_shot_items.h"
 #include "log.h"
 #include "overlap.h"
 #include "scored.h"
@@ -98,6 +99,29 @@ static void warn_of_overlaps(const struct sb_task *task)
     }
 }
 
+/* What a few texts come to, and what decides it: most of it is the task's own default. */
+static void report_few_shot(const struct sb_task *task)
+{
+    const struct sb_job *job = task->job;
+    const struct sb_few_shot_items *items = task->few_items;
+    sb_log_event("few_shot", sb_u64("texts", items->chosen.count),
+                 sb_u64("same_pairs", items->pairs.same.count),
+                 sb_u64("other_pairs", items->pairs.other.count),
+                 sb_u64("same_taken", items->pairs.same.taken),
+                 sb_u64("other_taken", items->pairs.other.taken), sb_u64("items", items->count),
+                 sb_text("loss", job->loss),
+                 sb_text("sampling", job->num_iterations ? "num_iterations" : job->sampling_strategy),
+                 sb_u64("batch_size", job->batch_size),
+                 sb_real("num_train_epochs", job->num_train_epochs),
+                 sb_real("learning_rate", job->learning_rate),
+                 sb_real("warmup_ratio", job->warmup_ratio),
+                 sb_real("weight_decay", job->weight_decay), sb_text("head", job->head));
+    if (items->disputed_count)
+        sb_log_warning("%llu texts are there with more than one label: they are taken as alike in "
+                       "pairs, and the head sees all their labels",
+                       (unsigned long long)items->disputed_count);
+}
+
 void sb_report_task(struct sb_report *report, const struct sb_task *task)
 {
     const struct sb_params *params = &task->bert.params;
@@ -111,13 +135,17 @@ void sb_report_task(struct sb_report *report, const struct sb_task *task)
                  sb_text("fingerprint", sb_dataset_fingerprint(task->train)));
     for (size_t i = 0; i < task->eval_count; i++)
         sb_log_event("data", sb_text("set", task->evals[i].name),
-                     sb_u64("samples", sb_dataset_count(task->evals[i].data)),
+                     sb_u64("samples", task->evals[i].samples
+                                           ? task->evals[i].sample_count
+                                           : sb_dataset_count(task->evals[i].data)),
                      sb_u64("truncated", sb_dataset_truncated_count(task->evals[i].data)));
     sb_log_event("plan", sb_text("task", task->job->task), sb_u64("steps", task->total_steps),
                  sb_u64("steps_per_epoch", task->steps_per_epoch), sb_u64("slots", task->slots),
                  sb_u64("max_seq_length", task->max_seq_length),
                  sb_u64("parameters", params->float_count), sb_u64("trainable", trainable),
                  sb_u64("threads", sb_pool_thread_count(task->bert.pool)));
+    if (task->few_items)
+        report_few_shot(task);
     warn_of_overlaps(task);
     if (task->notice)
         sb_log_warning("%s", task->notice);
@@ -194,6 +222,25 @@ static void report_eval(const struct sb_event *event, const char *task)
     json_decref(results);
 }
 
+/* "texts=96 iterations=14 converged=1 ...": what the fit of a head came to. */
+static void report_head(const struct sb_event *event)
+{
+    struct sb_field fields[12];
+    size_t count = 0;
+    json_t *fit = json_loads(event->json ? event->json : "{}", 0, NULL);
+    const char *key;
+    json_t *value;
+    fields[count++] = sb_u64("step", event->step);
+    json_object_foreach(fit, key, value)
+    {
+        if (count + 1 < sizeof(fields) / sizeof(*fields))
+            fields[count++] = sb_real(key, json_number_value(value));
+    }
+    fields[count++] = sb_real("seconds", event->seconds);
+    sb_log_fields("head", fields, count);
+    json_decref(fit);
+}
+
 void sb_report_event(void *context, const struct sb_event *event)
 {
     struct sb_report *report = context;
@@ -216,6 +263,9 @@ void sb_report_event(void *context, const struct sb_event *event)
         break;
     case SB_EVENT_EVAL:
         report_eval(event, report->job->task);
+        break;
+    case SB_EVENT_HEAD:
+        report_head(event);
         break;
     case SB_EVENT_SAVED:
         sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_LAST_STEP, (double)event->step);

@@ -175,6 +175,7 @@ int sb_run_args_parse(struct sb_run_args *args, int argc, char **argv, struct sb
     for (size_t i = 0; i < parsing.set_count; i++)
         if (sb_job_set(&args->job, parsing.sets[i], err) < 0)
             goto done;
+    sb_job_settle(&args->job);
     rc = sb_job_check(&args->job, err);
 done:
     for (size_t i = 0; i < parsing.set_count; i++)

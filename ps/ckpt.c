@@ -16,6 +16,7 @@
 enum { FORMAT_VERSION = 1, PIECE_BYTES = 1 << 20 };
 static const char MANIFEST[] = "MANIFEST.json";
 static const char PREFIX[] = "checkpoint-";
+static const char STATE[] = "state-";
 
 void sb_ckpt_folder(char folder[4096], const char *output_dir, uint64_t step)
 {
@@ -108,7 +109,7 @@ static int write_state(void *context, const char *folder, const struct sb_ckpt_s
 {
     (void)context;
     char name[SB_CKPT_NAME_BYTES], path[SB_PATH_BYTES];
-    snprintf(name, sizeof(name), "state-%" PRIu32 "-of-%" PRIu32 ".safetensors",
+    snprintf(name, sizeof(name), "%s%" PRIu32 "-of-%" PRIu32 ".safetensors", STATE,
              state->server_index + 1, state->server_count);
     sb_path_join(path, folder, name);
     struct sb_st_writer writer = SB_ST_WRITER_INIT;
@@ -131,6 +132,20 @@ static int write_state(void *context, const char *folder, const struct sb_ckpt_s
 done:
     sb_st_writer_abort(&writer);
     return rc;
+}
+
+static int write_head(void *context, const char *folder, const struct sb_embed_head *head,
+                      struct sb_ckpt_file *files, struct sb_err *err)
+{
+    static const char *const names[SB_CKPT_HEAD_FILES] = {"head.safetensors", "head.json"};
+    char path[SB_PATH_BYTES];
+    (void)context;
+    if (sb_embed_head_write(head, folder, err) < 0)
+        return -1;
+    for (size_t i = 0; i < SB_CKPT_HEAD_FILES; i++)
+        if (describe_file(&files[i], sb_path_join(path, folder, names[i]), names[i], err) < 0)
+            return -1;
+    return 0;
 }
 
 /* ---- the manifest ---- */
@@ -360,8 +375,9 @@ static int read_state(void *context, const char *folder, struct sb_ckpt_state *s
     uint8_t *found = sb_calloc(state->part_count + 1, sizeof(*found));
     int rc = read_manifest(&manifest, folder, err);
     for (size_t i = 0; rc == 0 && i < manifest.file_count; i++)
-        rc = read_state_file(sb_path_join(path, folder, manifest.files[i].name), i == 0, state,
-                             found, err);
+        if (!strncmp(manifest.files[i].name, STATE, strlen(STATE))) /* else a head's */
+            rc = read_state_file(sb_path_join(path, folder, manifest.files[i].name), i == 0, state,
+                                 found, err);
     if (rc == 0)
         rc = check_complete(state, found, folder, err);
     sb_ckpt_manifest_release(&manifest);
@@ -481,6 +497,7 @@ static int prune(void *context, const char *output_dir, uint32_t keep, struct sb
 const struct sb_disk sb_disk_files = {
     .write = write_state,
     .read = read_state,
+    .write_head = write_head,
     .publish = publish,
     .newest = newest,
     .remove = remove_folder,

@@ -6,6 +6,9 @@
  * folder without a manifest that verifies does not exist.  The newest that verifies is taken; there
  * is no pointer to it.  The bytes depend on the training only: the same step gives the same files.
  *
+ * A run on embeddings adds its head, head.safetensors and head.json (embed_head.h): a function of the
+ * weights, so nothing reads it back on resume.
+ *
  * A state file holds tensors part.<id>.w, .m and .v (frozen parts: .w) of the parts that its server
  * owned.  Part numbers do not depend on the number of servers, so any number of servers can read
  * what any other wrote.
@@ -13,13 +16,14 @@
 #ifndef SB_CKPT_H
 #define SB_CKPT_H
 
+#include "embed_head.h"
 #include "err.h"
 
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SB_CKPT_NAME_BYTES = 64, SB_CKPT_HASH_BYTES = 40 };
+enum { SB_CKPT_NAME_BYTES = 64, SB_CKPT_HASH_BYTES = 40, SB_CKPT_HEAD_FILES = 2 };
 
 /* What one server writes, and what is filled when it reads.  The memory is the shard's. */
 struct sb_ckpt_state {
@@ -72,6 +76,9 @@ struct sb_disk {
     /* Fills all parts of state, and step and applied, from whatever files of the folder hold them.
      */
     int (*read)(void *context, const char *folder, struct sb_ckpt_state *state, struct sb_err *err);
+    /* Writes a head beside the states and describes its files [SB_CKPT_HEAD_FILES].  NULL: cannot. */
+    int (*write_head)(void *context, const char *folder, const struct sb_embed_head *head,
+                      struct sb_ckpt_file *files, struct sb_err *err);
     /* Writes the manifest: from here on the checkpoint exists. */
     int (*publish)(void *context, const char *folder, const struct sb_ckpt_manifest *manifest,
                    struct sb_err *err);

@@ -26,6 +26,7 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
     sb_members_init(&c->members, options->canonical, options->fingerprint, options->name,
                     options->server_count, options->worker_count);
     sb_history_init(&c->history);
+    sb_run_head_init(&c->head);
     sb_coordinator_move(c, SB_COORDINATOR_JOINING);
 }
 
@@ -40,6 +41,7 @@ void sb_coordinator_release(struct sb_coordinator *c)
     sb_sums_tree_release(&c->sums);
     sb_evaluation_end(&c->evaluation);
     sb_gather_release(&c->gather);
+    sb_run_head_release(&c->head);
     sb_history_release(&c->history);
     sb_frame_drop(&c->finish_text);
 }

@@ -31,6 +31,7 @@
 #include "gather.h"
 #include "history.h"
 #include "members.h"
+#include "run_head.h"
 #include "server.h"
 
 enum sb_coordinator_state {
@@ -88,6 +89,7 @@ struct sb_coordinator {
     } commit;
     struct sb_evaluation evaluation;
     struct sb_gather gather; /* of the running step */
+    struct sb_run_head head; /* setfit */
     struct sb_history history;
 
     char resume_folder[SB_PATH_BYTES];

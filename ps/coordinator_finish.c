@@ -44,6 +44,8 @@ static struct sb_frame *finish_text(const struct sb_coordinator *c)
         json_object_set_new(object, "max_steps",
                             json_integer((json_int_t)c->members.plan->total_steps));
     }
+    if (c->head.step == c->step)
+        json_object_set_new(object, "head", sb_embed_head_pack(&c->head.head));
     char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
     struct sb_frame *frame = sb_frame_new(strlen(text));

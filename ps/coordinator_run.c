@@ -36,7 +36,11 @@ static uint32_t find_set(const struct sb_coordinator *c, const char *name)
 
 static void begin_evaluation(struct sb_coordinator *c, uint32_t set, struct sb_outbox *out)
 {
-    sb_evaluation_begin(&c->evaluation, c->members.plan->eval_sets[set], set);
+    const Sb__EvalSet *described = c->members.plan->eval_sets[set];
+    if (described->vector_size && strcmp(described->name, SB_HEAD_SET) != 0)
+        sb_evaluation_begin_scored(&c->evaluation, described, set, &c->head.head);
+    else
+        sb_evaluation_begin(&c->evaluation, described, set);
     sb_coordinator_move(c, SB_COORDINATOR_EVALUATING);
     sb_coordinator_deal(c, out);
 }
@@ -85,6 +89,13 @@ static bool save_due(const struct sb_coordinator *c)
            (c->job->save_steps && c->step % c->job->save_steps == 0);
 }
 
+/* The head belongs to the weights of one step: before it scores, is saved or is written, it is fitted
+ * on theirs.  A run that is stopped does not wait for it, and who resumes fits it anew. */
+static bool head_missing(const struct sb_coordinator *c)
+{
+    return !c->stop_code && c->head.step != c->step && find_set(c, SB_HEAD_SET) != UINT32_MAX;
+}
+
 static void finish_stopped(struct sb_coordinator *c, struct sb_outbox *out)
 {
     char sentence[1200];
@@ -106,7 +117,9 @@ static void finish_stopped(struct sb_coordinator *c, struct sb_outbox *out)
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
 {
     bool at_end = c->step >= c->members.plan->total_steps;
-    if (!c->stop_code && evaluation_due(c)) {
+    if (head_missing(c) && (at_end || evaluation_due(c) || save_due(c))) {
+        begin_evaluation(c, find_set(c, SB_HEAD_SET), out);
+    } else if (!c->stop_code && evaluation_due(c)) {
         begin_evaluation(c, find_set(c, "validation"), out);
     } else if (!c->stop_code && at_end && c->history.tested_step != c->step &&
                find_set(c, "test") != UINT32_MAX) {
@@ -289,6 +302,26 @@ static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
     sb_coordinator_go_on(c, out);
 }
 
+static void end_head(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    struct sb_err err = SB_ERR_INIT;
+    int rc = sb_run_head_fit(&c->head, &c->evaluation, c->members.plan->labels, c->job, c->step,
+                             &err);
+    sb_evaluation_end(&c->evaluation);
+    if (rc < 0) {
+        sb_coordinator_finish(c, (int)err.code, err.text, out);
+        return;
+    }
+    json_t *fit = sb_run_head_describe(&c->head);
+    char *text = json_dumps(fit, JSON_COMPACT);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_HEAD,
+                                             .json = text,
+                                             .seconds = sb_coordinator_seconds(c, c->began_ns)});
+    free(text);
+    json_decref(fit);
+    sb_coordinator_go_on(c, out);
+}
+
 static void ack_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *done,
                      struct sb_outbox *out)
 {
@@ -346,14 +379,19 @@ void sb_coordinator_take_group_want(struct sb_coordinator *c, uint64_t peer, con
 
 /* ---- what workers have done ---- */
 
-/* The loss may be anything (a model that blew up); the counts may not. */
-static bool counts_valid(const Sb__Done *done)
+/*
+ * The loss may be anything (a model that blew up); the counts may not.  Of vectors the evaluation
+ * itself judges the labels, and what comes too late is answered unread.
+ */
+static bool counts_valid(const struct sb_coordinator *c, const Sb__Done *done)
 {
+    const Sb__EvalSet *set = c->evaluation.set;
+    size_t count = set && !set->vector_size ? done->n_sums : SB_SUM_COUNT;
     if (done->kind == SB__WORK_KIND__WORK_EMBED)
         return true;
     if (done->n_sums < SB_SUM_COUNT)
         return false;
-    for (size_t i = 0; i < done->n_sums; i++)
+    for (size_t i = 0; i < count; i++)
         if (i != SB_SUM_LOSS && !(done->sums[i] >= 0 && done->sums[i] <= 1e18))
             return false;
     return true;
@@ -381,7 +419,7 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
 {
     const Sb__Done *done = head->done;
     uint32_t worker = sb_members_find_worker(&c->members, peer);
-    if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(done))
+    if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(c, done))
         return;
     bool current = done->sequence >= c->first_sequence && head->step == c->step;
     sb_coordinator_worker_lives(c, worker);
@@ -393,18 +431,24 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
     if (taken > 0)
         c->progress_ns = c->now_ns;
     ack_done(c, peer, head, out);
-    if (c->state == SB_COORDINATOR_EVALUATING && c->evaluation.missing == 0)
-        end_evaluation(c, out);
-    else if (c->state == SB_COORDINATOR_GATHERING && sb_gather_complete(&c->gather))
+    if (c->state == SB_COORDINATOR_EVALUATING && c->evaluation.missing == 0) {
+        if (strcmp(c->evaluation.set->name, SB_HEAD_SET))
+            end_evaluation(c, out);
+        else
+            end_head(c, out);
+    } else if (c->state == SB_COORDINATOR_GATHERING && sb_gather_complete(&c->gather)) {
         end_gathering(c, out);
-    else
+    } else {
         commit_if_complete(c, out);
+    }
 }
 
 /* ---- checkpoints ---- */
 
 static int publish(struct sb_coordinator *c, struct sb_err *err)
 {
+    const struct sb_disk *disk = c->options->disk;
+    size_t server_count = c->members.server_count;
     struct sb_ckpt_manifest manifest = {
         .step = c->step,
         .term = c->term,
@@ -412,13 +456,19 @@ static int publish(struct sb_coordinator *c, struct sb_err *err)
         .canonical = (char *)(uintptr_t)c->options->canonical,
         .plan = sb_plan_to_json(c->members.plan),
         .history = sb_history_to_json(&c->history),
-        .files = sb_calloc(c->members.server_count, sizeof(*manifest.files)),
-        .file_count = c->members.server_count,
+        .files = sb_calloc(server_count + SB_CKPT_HEAD_FILES, sizeof(*manifest.files)),
+        .file_count = server_count,
     };
-    for (uint32_t i = 0; i < c->members.server_count; i++)
+    for (size_t i = 0; i < server_count; i++)
         manifest.files[i] = c->servers[i].file;
-    const struct sb_disk *disk = c->options->disk;
-    int rc = disk->publish(disk->context, c->save_folder, &manifest, err);
+    int rc = 0;
+    if (c->head.step == c->step && disk->write_head) {
+        rc = disk->write_head(disk->context, c->save_folder, &c->head.head,
+                              manifest.files + server_count, err);
+        manifest.file_count += SB_CKPT_HEAD_FILES;
+    }
+    if (rc == 0)
+        rc = disk->publish(disk->context, c->save_folder, &manifest, err);
     json_decref(manifest.plan);
     json_decref(manifest.history);
     free(manifest.files);

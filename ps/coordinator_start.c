@@ -48,6 +48,22 @@ static int look_for_checkpoint(struct sb_coordinator *c, struct sb_err *err)
     return rc;
 }
 
+/* What sets with vectors must have in common for one head to be of use to all. */
+static bool vectors_agree(const Sb__Plan *plan, const Sb__EvalSet *set)
+{
+    bool has_head = false;
+    for (size_t i = 0; i < plan->n_eval_sets; i++) {
+        const Sb__EvalSet *other = plan->eval_sets[i];
+        if (strcmp(other->name, SB_HEAD_SET) != 0)
+            continue;
+        has_head = true;
+        if (other->vector_size != set->vector_size || other->slot_count < 1)
+            return false;
+    }
+    return !set->vector_size || (has_head && set->slot_rows >= 1 && set->label_count >= 2 &&
+                                 set->label_count == plan->n_labels);
+}
+
 /* What comes from the workers' plan decides how much memory is asked for. */
 static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
 {
@@ -57,6 +73,11 @@ static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
         if (set->slot_count > SPACE_OF_EVALUATION / width)
             return sb_err_set(err, SB_ERR_DATA, "evaluation set '%s' has too many slots: %" PRIu64,
                               set->name, set->slot_count);
+        if (!vectors_agree(c->members.plan, set))
+            return sb_err_set(err, SB_ERR_DATA,
+                              "evaluation set '%s' brings vectors of another size, or of other "
+                              "labels, than the job",
+                              set->name);
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "label_scores.h"
 #include "scores.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ static bool has_matrix(const Sb__EvalSet *set)
 uint64_t sb_evaluation_width(const Sb__EvalSet *set)
 {
     uint64_t K = set->label_count;
+    if (set->vector_size)
+        return SB_SUM_COUNT + (uint64_t)set->slot_rows * (1 + (uint64_t)set->vector_size);
     uint64_t counts = set->n_types            ? sb_entity_count_count(set->n_types)
                       : set->problem == MULTI ? sb_label_count_count(K)
                       : set->problem == SCORE ? SB_VALUE_COUNTS
@@ -28,17 +31,31 @@ uint64_t sb_evaluation_width(const Sb__EvalSet *set)
     return SB_SUM_COUNT + counts;
 }
 
-void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index)
+static void begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index,
+                  uint64_t width)
 {
     *evaluation = (struct sb_evaluation){
         .set = set,
         .index = index,
-        .width = sb_evaluation_width(set),
+        .width = width,
         .missing = set->slot_count,
     };
     evaluation->sums =
         sb_calloc(set->slot_count ? set->slot_count : 1, evaluation->width * sizeof(double));
     evaluation->here = sb_calloc(set->slot_count ? set->slot_count : 1, sizeof(bool));
+}
+
+void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index)
+{
+    begin(evaluation, set, index, sb_evaluation_width(set));
+}
+
+void sb_evaluation_begin_scored(struct sb_evaluation *evaluation, const Sb__EvalSet *set,
+                                uint32_t index, const struct sb_embed_head *head)
+{
+    sb_assert(head->label_count == set->label_count && head->embedding_size == set->vector_size);
+    begin(evaluation, set, index, SB_SUM_COUNT + head->label_count * head->label_count);
+    evaluation->head = head;
 }
 
 void sb_evaluation_end(struct sb_evaluation *evaluation)
@@ -48,18 +65,85 @@ void sb_evaluation_end(struct sb_evaluation *evaluation)
     *evaluation = (struct sb_evaluation){0};
 }
 
+/* ---- vectors ---- */
+
+/* A row is a label, -1 for none, and the numbers of the vector. */
+static bool labels_valid(const double *rows, const Sb__EvalSet *set)
+{
+    for (size_t i = 0; i < set->slot_rows; i++) {
+        double label = rows[i * (1 + (size_t)set->vector_size)];
+        if (!(label >= -1 && label < (double)set->label_count) || label != floor(label))
+            return false;
+    }
+    return true;
+}
+
+/* Takes the rows that have a label. */
+static size_t read_rows(float *x, int32_t *gold, const double *rows, const Sb__EvalSet *set)
+{
+    size_t C = set->vector_size, n = 0;
+    for (size_t i = 0; i < set->slot_rows; i++, rows += 1 + C) {
+        if (rows[0] < 0)
+            continue;
+        gold[n] = (int32_t)rows[0];
+        for (size_t c = 0; c < C; c++)
+            x[n * C + c] = (float)rows[1 + c];
+        n++;
+    }
+    return n;
+}
+
+/* kept [width] from what was sent. */
+static void score_slot(double *kept, const struct sb_evaluation *evaluation, const double *sums)
+{
+    const Sb__EvalSet *set = evaluation->set;
+    struct sb_head_score score = {0};
+    float *x = sb_alloc((size_t)set->slot_rows * set->vector_size * sizeof(*x));
+    int32_t *gold = sb_alloc(set->slot_rows * sizeof(*gold));
+    size_t n = read_rows(x, gold, sums + SB_SUM_COUNT, set);
+    memcpy(kept, sums, SB_SUM_COUNT * sizeof(double));
+    sb_embed_head_score(&score, kept + SB_SUM_COUNT, evaluation->head, x, gold, n);
+    kept[SB_SUM_TARGETS] = score.targets;
+    kept[SB_SUM_LOSS] = score.loss;
+    kept[SB_SUM_CORRECT] = score.correct;
+    free(gold);
+    free(x);
+}
+
+size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, int32_t **gold)
+{
+    const Sb__EvalSet *set = evaluation->set;
+    size_t room = set->slot_count * set->slot_rows, C = set->vector_size, n = 0;
+    sb_assert(!evaluation->head);
+    *x = sb_alloc((room * C + 1) * sizeof(**x));
+    *gold = sb_alloc((room + 1) * sizeof(**gold));
+    for (uint64_t slot = 0; slot < set->slot_count; slot++)
+        n += read_rows(*x + n * C, *gold + n,
+                       evaluation->sums + slot * evaluation->width + SB_SUM_COUNT, set);
+    return n;
+}
+
 int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const double *sums,
                        size_t count)
 {
-    if (!evaluation->set || slot >= evaluation->set->slot_count || count != evaluation->width)
+    const Sb__EvalSet *set = evaluation->set;
+    if (!set || slot >= set->slot_count || count != sb_evaluation_width(set))
+        return -1;
+    if (set->vector_size && !labels_valid(sums + SB_SUM_COUNT, set))
         return -1;
     if (evaluation->here[slot])
         return 0;
-    memcpy(evaluation->sums + slot * evaluation->width, sums, count * sizeof(double));
+    double *kept = evaluation->sums + slot * evaluation->width;
+    if (evaluation->head)
+        score_slot(kept, evaluation, sums);
+    else
+        memcpy(kept, sums, count * sizeof(double));
     evaluation->here[slot] = true;
     evaluation->missing--;
     return 1;
 }
+
+/* ---- results ---- */
 
 static void set_score(json_t *results, const char *prefix, const char *name, double value)
 {

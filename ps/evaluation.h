@@ -5,6 +5,7 @@
 #ifndef SB_EVALUATION_H
 #define SB_EVALUATION_H
 
+#include "embed_head.h"
 #include "msg.h"
 #include "sums.h"
 
@@ -13,19 +14,29 @@
 struct sb_evaluation {
     const Sb__EvalSet *set; /* NULL: none is running */
     uint32_t index;         /* of the set in the plan */
-    size_t width;           /* sums of a slot: SB_SUM_COUNT, and counts behind them */
+    const struct sb_embed_head *head; /* turns vectors into counts as they come; may be NULL */
+    size_t width;           /* sums of a slot: SB_SUM_COUNT, and counts or vectors behind them */
     double *sums;           /* [slot_count, width] */
     bool *here;             /* [slot_count] */
     uint64_t missing;
 };
 
-/* Sums of one slot of this set: with K*K confusion counts, or those of entities. */
+/* Sums of one slot of this set: with K*K confusion counts, those of entities, or vectors. */
 uint64_t sb_evaluation_width(const Sb__EvalSet *set);
 void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index);
+/* Of a set whose slots bring vectors: the head, which outlives the evaluation, makes classes of them
+ * as soon as they are here, so that they need not be kept. */
+void sb_evaluation_begin_scored(struct sb_evaluation *evaluation, const Sb__EvalSet *set,
+                                uint32_t index, const struct sb_embed_head *head);
 void sb_evaluation_end(struct sb_evaluation *evaluation);
 /* -1: not a slot of this set, or not as many sums; 0: known; 1: new. */
 int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const double *sums,
                        size_t count);
+/*
+ * The vectors of a set whose slots brought such: *x [n, vector_size] and *gold [n], in the order of
+ * the set, to be freed by the caller.  Rows without a label are left out.  Returns n.
+ */
+size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, int32_t **gold);
 /*
  * {eval_loss, eval_accuracy, ...}; eval_perplexity for masked words (label_count 0), the scores of
  * scores.h and eval_confusion_matrix for classes; for entities {eval_precision, eval_recall,

@@ -24,6 +24,7 @@ enum sb_event_kind {
     SB_EVENT_STARTED, /* training begins at step; text = "resumed" or "" */
     SB_EVENT_STEP,    /* a step was committed */
     SB_EVENT_EVAL,  /* an evaluation ended; text = eval set name, json = its results as an object */
+    SB_EVENT_HEAD,  /* a head was fitted; json = what the fit came to, as an object */
     SB_EVENT_SAVED, /* checkpoint of step; text = folder; seconds */
     SB_EVENT_SAVE_FAILED,
     SB_EVENT_REFUSED,   /* a peer; text = sentence */

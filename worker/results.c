@@ -1,5 +1,6 @@
 #include "results.h"
 
+#include "embed_head.h"
 #include "file.h"
 
 #include <jansson.h>
@@ -129,6 +130,39 @@ int sb_results_write(const char *folder, const char *text, double flos_per_token
     json_decref(state);
     json_decref(all);
     json_decref(train);
+    json_decref(history);
+    return rc;
+}
+
+/* config_setfit.json, as SetFit reads it. */
+static int write_setfit_config(const char *folder, const struct sb_embed_head *head,
+                               struct sb_err *err)
+{
+    json_t *labels = json_array();
+    for (size_t l = 0; l < head->label_count; l++)
+        json_array_append_new(labels, json_string(head->labels[l]));
+    json_t *config =
+        json_pack("{s:b, s:o}", "normalize_embeddings", head->normalize, "labels", labels);
+    int rc = write_json(folder, "config_setfit.json", config, err);
+    json_decref(config);
+    return rc;
+}
+
+int sb_results_write_head(const char *folder, const char *text, struct sb_err *err)
+{
+    json_t *history = json_loads(text ? text : "{}", 0, NULL);
+    const json_t *packed = json_object_get(history, "head");
+    struct sb_embed_head head = SB_EMBED_HEAD_INIT;
+    int rc = 0;
+    if (packed && sb_embed_head_unpack(&head, packed, "the coordinator's head", err) < 0) {
+        err->code = SB_ERR_PEER;
+        rc = -1;
+    } else if (packed) {
+        rc = write_setfit_config(folder, &head, err);
+        if (rc == 0)
+            rc = sb_embed_head_write(&head, folder, err);
+    }
+    sb_embed_head_release(&head);
     json_decref(history);
     return rc;
 }

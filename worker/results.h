@@ -16,4 +16,10 @@
 int sb_results_write(const char *folder, const char *history, double flos_per_token,
                      struct sb_err *err);
 
+/*
+ * Writes the head that history holds, if it holds one, and SetFit's own config_setfit.json beside it.
+ * SB_ERR_PEER: it is not as a coordinator sends it.
+ */
+int sb_results_write_head(const char *folder, const char *history, struct sb_err *err);
+
 #endif

@@ -53,6 +53,10 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
         out->evals[i].label_count = task->mlm ? 0 : (uint32_t)task->bert.config.label_count;
         if (!task->mlm && !task->ner)
             out->evals[i].problem = (uint32_t)task->bert.config.problem;
+        if (task->setfit) {
+            out->evals[i].vector_size = (uint32_t)task->bert.config.hidden_size;
+            out->evals[i].slot_rows = SB_EVAL_SLOT_SAMPLES;
+        }
         if (task->ner) {
             out->evals[i].n_types = task->tags.type_count;
             out->evals[i].types = task->tags.type_names;
@@ -337,6 +341,8 @@ static int finish(struct worker *w, struct sb_err *err)
                 return 0;
         }
         if (sb_task_export(w->task, w->options->job->output_dir, err) < 0 ||
+            sb_results_write_head(w->options->job->output_dir, sb_client_history(w->client), err) <
+                0 ||
             sb_results_write(w->options->job->output_dir, sb_client_history(w->client),
                              flos_per_token(&w->task->bert.params), err) < 0 ||
             sb_probes_after(w->task, sb_client_history(w->client), err) < 0 ||

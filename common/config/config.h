@@ -83,6 +83,9 @@ int sb_job_set(struct sb_job *job, const char *assignment, struct sb_err *err);
 /* Takes SHARDBERT_<KEY> for the PROCESS rows; refuses it for JOB rows, ignores empty ones. */
 int sb_job_environment(struct sb_job *job, struct sb_err *err);
 
+/* Gives what nobody has set the defaults of the task, where it has other ones than the table.  After
+ * all sources, before the check. */
+void sb_job_settle(struct sb_job *job);
 /* Combinations: what is required is there, what excludes each other is not.  After all sources. */
 int sb_job_check(const struct sb_job *job, struct sb_err *err);
 /* For what only the model or the data can tell of a setting: puts in front of the sentence in err

@@ -66,7 +66,7 @@ static const struct {
     {"classifier_dropout", "classify|ner"},
     {"problem_type", "classify"},
     {"label_separator", "classify"},
-    {"samples_per_label", "classify"},
+    {"samples_per_label", "classify|setfit"},
     {"class_weight", "classify"},
     {"label_smoothing_factor", "classify"},
     {"focal_gamma", "classify"},
@@ -75,6 +75,15 @@ static const struct {
     {"unfreeze_epochs", "classify|ner"},
     {"stride", "ner"},
     {"label_all_tokens", "ner"},
+    {"sampling_strategy", "setfit"},
+    {"num_iterations", "setfit"},
+    {"self_pairs", "setfit"},
+    {"body_learning_rate", "setfit"},
+    {"head", "setfit"},
+    {"normalize_embeddings", "setfit"},
+    {"head_C", "setfit"},
+    {"head_max_iter", "setfit"},
+    {"head_tol", "setfit"},
     {"loss", "setfit|embed"},
     {"distance_metric", "setfit|embed"},
     {"margin", "setfit|embed"},
@@ -97,6 +106,23 @@ static bool is_default(const struct sb_job *job, const struct sb_row *row)
     sb_bytes_release(&value);
     sb_bytes_release(&usual);
     return same;
+}
+
+static int check_few_shot(const struct sb_job *job, struct sb_err *err)
+{
+    if (job->body_learning_rate < 0 && job->body_learning_rate != -1)
+        return trouble(job, "body_learning_rate", SB_ERR_CONFIG, err,
+                       "body_learning_rate is %.15g; it must be 0 or more, or -1",
+                       job->body_learning_rate);
+    if (job->body_learning_rate >= 0 && job->learning_rate != job->body_learning_rate)
+        return trouble(job, "body_learning_rate", SB_ERR_CONFIG, err,
+                       "learning_rate is %.15g and body_learning_rate %.15g, two names of one "
+                       "thing: set one of them",
+                       job->learning_rate, job->body_learning_rate);
+    if (job->num_iterations && sb_job_given(job, "sampling_strategy"))
+        return trouble(job, "num_iterations", SB_ERR_CONFIG, err,
+                       "num_iterations and sampling_strategy exclude each other");
+    return 0;
 }
 
 static int check_loss(const struct sb_job *job, struct sb_err *err)
@@ -135,7 +161,7 @@ static int check_task(const struct sb_job *job, struct sb_err *err)
     if (job->labels.count == 1)
         return trouble(job, "labels", SB_ERR_CONFIG, err,
                        "labels has one name; a classifier needs two or more");
-    return check_loss(job, err);
+    return check_few_shot(job, err) < 0 ? -1 : check_loss(job, err);
 }
 
 static bool is_problem(const struct sb_job *job, const char *problem)

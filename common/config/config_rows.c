@@ -66,6 +66,8 @@ static const struct {
     {"train_batch_size", "batch_size"},
     {"per_device_train_batch_size", "batch_size"},
     {"gradient_accumulation_steps", "slots"},
+    {"num_samples", "samples_per_label"},
+    {"use_differentiable_head", "head"},
 };
 
 static size_t least(size_t a, size_t b)

@@ -96,6 +96,32 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
     return 0;
 }
 
+int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dataset,
+                        const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
+                        enum sb_pooling pooling, size_t pass_tokens, struct sb_arena *arena,
+                        struct sb_stats *stats, int32_t *labels, float *vectors, struct sb_err *err)
+{
+    size_t C = bert->config.hidden_size;
+    for (size_t first = 0, end; first < count; first = end) {
+        struct sb_batch batch;
+        size_t tokens = sb_dataset_length(dataset, samples[first]);
+        for (end = first + 1; end < count; end++) {
+            tokens += sb_dataset_length(dataset, samples[end]);
+            if (tokens > pass_tokens)
+                break;
+        }
+        sb_arena_reset(arena);
+        if (sb_collate(&batch, dataset, tokenizer, samples + first, end - first, NULL, NULL, arena,
+                       stats, err) < 0 ||
+            sb_bert_check(bert, &batch, err) < 0)
+            return -1;
+        for (size_t i = first; i < end; i++)
+            labels[i] = batch.labels ? batch.labels[i - first] : -1;
+        sb_bert_vectors(bert, &batch, pooling, NULL, arena, vectors + first * C);
+    }
+    return 0;
+}
+
 /* ---- tags of words ---- */
 
 /* The words of the sentence in hand, which may go on in the next pass. */

@@ -32,6 +32,20 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
 size_t sb_evaluate_count_count(const struct sb_bert_config *config);
 
 /*
+ * The sentence vectors of samples, in passes as above.
+ *
+ *   out     labels   [count]  -1: none
+ *           vectors  [count, C]
+ *   in-out  stats    samples, tokens and truncated are added
+ *   in      samples  [count]
+ */
+int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dataset,
+                        const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
+                        enum sb_pooling pooling, size_t pass_tokens, struct sb_arena *arena,
+                        struct sb_stats *stats, int32_t *labels, float *vectors,
+                        struct sb_err *err);
+
+/*
  * The same for the tags of words: adds up the sentences whose first window is one of the samples
  * first .. end-1, whole sentences always.
  *

@@ -2,6 +2,8 @@
 
 #include "classify.h"
 #include "probe.h"
+#include "few_shot_items.h"
+#include "setfit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -259,11 +261,11 @@ static int open_all_data(struct sb_task *task, struct data_request request, stru
     const struct {
         const char *name;
         const struct sb_list *files;
-    } sets[SB_EVAL_SETS] = {{"validation", &task->job->validation_file},
+    } sets[] = {{"validation", &task->job->validation_file},
                             {"test", &task->job->test_file}};
     if (open_train_data(task, &request, err) < 0)
         return -1;
-    for (size_t i = 0; i < SB_EVAL_SETS; i++) {
+    for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
         if (!sets[i].files->count)
             continue;
         struct sb_eval_set *set = &task->evals[task->eval_count];
@@ -278,11 +280,12 @@ static int open_all_data(struct sb_task *task, struct data_request request, stru
     return 0;
 }
 
-/* One slot per about 1,024 tokens of an average step: a power of two from 1 to 16. */
-static uint32_t default_slots(const struct sb_task *task)
+uint32_t sb_task_choose_slots(const struct sb_task *task, uint32_t texts)
 {
+    if (task->job->slots)
+        return task->job->slots;
     double tokens_per_step =
-        (double)task->train_tokens / (double)task->train_count * task->job->batch_size;
+        (double)task->train_tokens / (double)task->train_count * texts * task->job->batch_size;
     uint32_t slots = 1;
     while (slots < 16 && slots * 2 <= task->job->batch_size &&
            slots * 1024.0 * M_SQRT2 < tokens_per_step)
@@ -295,10 +298,12 @@ static int plan_steps(struct sb_task *task, struct sb_err *err)
     const struct sb_job *job = task->job;
     uint64_t samples = task->train_count;
     task->steps_per_epoch = (samples + job->batch_size - 1) / job->batch_size;
+    task->slots = sb_task_choose_slots(task, 1);
+    if (task->setfit && sb_setfit_open(task, err) < 0)
+        return -1;
     task->total_steps = job->max_steps
                             ? job->max_steps
                             : (uint64_t)ceil(job->num_train_epochs * (double)task->steps_per_epoch);
-    task->slots = job->slots ? job->slots : default_slots(task);
     task->masks = (struct sb_mask_options){.probability = job->mlm_probability,
                                            .whole_word = job->whole_word_mask,
                                            .spans = job->span_mask};
@@ -314,7 +319,8 @@ static int init_params(struct sb_task *task, struct sb_err *err)
     struct sb_bert *bert = &task->bert;
     const struct sb_list *freeze = &task->job->freeze;
     sb_params_init(&bert->params, &bert->config,
-                   task->ner   ? SB_HEAD_TOKENS
+                   task->setfit ? SB_HEAD_NONE
+                   : task->ner   ? SB_HEAD_TOKENS
                    : task->mlm ? SB_HEAD_MLM
                                : SB_HEAD_CLASSIFY);
     if (task->ner)
@@ -344,7 +350,8 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
     task->job = job;
     task->mlm = strcmp(job->task, "mlm") == 0;
     task->ner = strcmp(job->task, "ner") == 0;
-    if (!task->mlm && !task->ner && strcmp(job->task, "classify") != 0) {
+    task->setfit = strcmp(job->task, "setfit") == 0;
+    if (!task->mlm && !task->ner && !task->setfit && strcmp(job->task, "classify") != 0) {
         sb_err_set(err, SB_ERR_CONFIG, "task %s cannot be trained by this version", job->task);
         sb_task_free(&task);
         return sb_job_place(job, "task", err);
@@ -374,6 +381,7 @@ void sb_task_free(struct sb_task **out)
     if (task->embedding)
         sb_embedding_release(task->embedding);
     free(task->embedding);
+    sb_few_shot_items_free(&task->few_items);
     sb_free_pages(task->weights, task->bert.params.float_count * sizeof(float));
     sb_params_release(&task->bert.params);
     sb_tags_release(&task->tags);
@@ -383,7 +391,8 @@ void sb_task_free(struct sb_task **out)
     free(task->class_weights);
     free(task->notice);
     for (size_t i = 0; i < task->eval_count; i++)
-        sb_dataset_free(&task->evals[i].data);
+        if (!task->evals[i].samples) /* else train */
+            sb_dataset_free(&task->evals[i].data);
     sb_wordpiece_free(&task->tokenizer);
     sb_arena_release(&task->step_arena);
     sb_arena_release(&task->pass_arena);
@@ -407,6 +416,8 @@ int sb_task_load_weights(struct sb_task *task, struct sb_err *err)
 int sb_task_export(const struct sb_task *task, const char *folder, struct sb_err *err)
 {
     const struct sb_bert *bert = &task->bert;
+    if (task->setfit)
+        return sb_setfit_export(task, folder, err);
     const char *architecture = task->ner   ? "BertForTokenClassification"
                                : task->mlm ? "BertForMaskedLM"
                                            : "BertForSequenceClassification";

@@ -17,24 +17,29 @@
 #include "few_shot.h"
 #include "model_files.h"
 #include "pool.h"
+#include "sentence.h"
 #include "wordpiece.h"
 
-enum { SB_EVAL_SLOT_SAMPLES = 64, SB_EVAL_SETS = 2 };
+enum { SB_EVAL_SLOT_SAMPLES = 64, SB_EVAL_SETS = 3 };
 
 struct sb_eval_set {
-    const char *name; /* "validation", "test" */
+    const char *name; /* "validation", "test"; setfit: "head" */
     struct sb_dataset *data;
+    const uint64_t *samples; /* [sample_count] not owned; NULL: all of data, in their order */
+    uint64_t sample_count;
     uint64_t slot_count;
 };
 
 struct sb_task {
     const struct sb_job *job; /* not owned */
-    bool mlm, ner;            /* else classify */
+    bool mlm, ner, setfit;    /* else classify */
     struct sb_tags tags;      /* ner */
     struct sb_wordpiece *tokenizer;
     struct sb_bert bert;
     float *weights; /* [params.float_count]; what bert.weights points at */
     struct sb_dataset *train;
+    struct sb_few_shot_items *few_items; /* setfit; else NULL */
+    struct sb_sentence sentence;        /* how texts become vectors */
     struct sb_embedding *embedding; /* owned: tasks that train sentence vectors; else NULL */
     struct sb_few_shot few; /* samples_per_label: what is trained on, of train; else no samples */
     uint64_t train_count, train_tokens; /* of what is trained on */
@@ -51,6 +56,10 @@ struct sb_task {
     struct sb_load_report report; /* after sb_task_load_weights */
     struct sb_arena step_arena, pass_arena;
 };
+
+/* As the job says, or one per about 1,024 tokens of an average step whose samples are so many texts: a
+ * power of two from 1 to 16. */
+uint32_t sb_task_choose_slots(const struct sb_task *task, uint32_t texts);
 
 /* As in dataset.h: called while data are prepared; may be NULL. */
 typedef void sb_task_progress_fn(void *context, uint64_t done_bytes, uint64_t total_bytes,
@@ -86,7 +95,8 @@ int sb_task_set_group(struct sb_task *task, uint64_t step, const float *group, s
  */
 struct sb_mask_options sb_task_masks(const struct sb_task *task, uint64_t step);
 
-/* How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0. */
+/* How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0; for
+ * setfit the numbers of its rows (setfit.h). */
 size_t sb_task_count_count(const struct sb_task *task);
 /*
  * Adds the sums of one evaluation slot; counts[gold*K + predicted], or those of entities.h.  A

@@ -2,6 +2,7 @@
 #include "task.h"
 
 #include "evaluate.h"
+#include "setfit.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -132,7 +133,7 @@ int sb_task_set_group(struct sb_task *task, uint64_t step, const float *group, s
 static void range_of_eval_slot(uint64_t *first, uint64_t *end, const struct sb_eval_set *set,
                                uint64_t slot)
 {
-    uint64_t n = sb_dataset_count(set->data);
+    uint64_t n = set->samples ? set->sample_count : sb_dataset_count(set->data);
     *first = slot * SB_EVAL_SLOT_SAMPLES;
     *end = n - *first < SB_EVAL_SLOT_SAMPLES ? n : *first + SB_EVAL_SLOT_SAMPLES;
 }
@@ -147,17 +148,28 @@ static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task
     mine->samples = sb_arena_array(&task->step_arena, uint64_t, mine->count);
     mine->lengths = sb_arena_array(&task->step_arena, uint32_t, mine->count);
     for (size_t i = 0; i < mine->count; i++) {
-        mine->samples[i] = first + i;
-        mine->lengths[i] = sb_dataset_length(set->data, first + i);
+        mine->samples[i] = set->samples ? set->samples[first + i] : first + i;
+        mine->lengths[i] = sb_dataset_length(set->data, mine->samples[i]);
     }
 }
 
 size_t sb_task_count_count(const struct sb_task *task)
 {
+    if (task->setfit)
+        return SB_EVAL_SLOT_SAMPLES * (1 + task->bert.config.hidden_size);
     if (task->mlm)
         return 0;
     return task->ner ? sb_entity_count_count(task->tags.type_count)
                      : sb_evaluate_count_count(&task->bert.config);
+}
+
+static int eval_vectors(struct sb_task *task, const struct sb_eval_set *set, uint64_t slot,
+                        struct sb_stats *stats, double *rows, struct sb_err *err)
+{
+    struct slot_samples mine;
+    sb_arena_reset(&task->step_arena);
+    samples_of_eval_slot(&mine, task, set, slot);
+    return sb_setfit_eval_slot(task, set, mine.samples, mine.count, stats, rows, err);
 }
 
 int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, struct sb_stats *stats,
@@ -167,7 +179,8 @@ int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, stru
     uint64_t first, end;
     range_of_eval_slot(&first, &end, set, slot);
     size_t pass_tokens = task->job->max_tokens_per_pass;
-    int rc = task->ner
+    int rc = task->setfit ? eval_vectors(task, set, slot, stats, counts, err)
+             : task->ner
                  ? sb_evaluate_tags(&task->bert, set->data, task->tokenizer, &task->tags, first,
                                     end, pass_tokens, &task->pass_arena, stats, counts, err)
                  : sb_evaluate(&task->bert, set->data, task->tokenizer,

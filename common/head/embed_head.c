@@ -9,6 +9,7 @@
 /* The same as of the losses that tune embeddings by their cosine. */
 static const double CENTROID_SCALE = 20.0;
 static const double SHORTEST = 1e-12;
+static const double LEAST_PROBABILITY = 1e-15;
 
 size_t sb_embed_head_rows(enum sb_embed_head_kind kind, size_t class_count)
 {
@@ -218,4 +219,32 @@ void sb_embed_head_probabilities(double *p, const struct sb_embed_head *head, co
     }
     free(scaled);
     free(z);
+}
+
+static size_t best_of(const double *p, size_t count)
+{
+    size_t best = 0;
+    for (size_t l = 1; l < count; l++)
+        if (p[l] > p[best])
+            best = l;
+    return best;
+}
+
+void sb_embed_head_score(struct sb_head_score *score, double *confusion,
+                         const struct sb_embed_head *head, const float *x, const int32_t *gold,
+                         size_t n)
+{
+    size_t L = head->label_count;
+    double *p = sb_alloc(L * sizeof(*p));
+    for (size_t i = 0; i < n; i++) {
+        if (gold[i] < 0)
+            continue;
+        sb_embed_head_probabilities(p, head, x + i * head->embedding_size, 1);
+        size_t best = best_of(p, L);
+        score->targets++;
+        score->loss -= log(fmax(p[gold[i]], LEAST_PROBABILITY));
+        score->correct += best == (size_t)gold[i];
+        confusion[(size_t)gold[i] * L + best]++;
+    }
+    free(p);
 }

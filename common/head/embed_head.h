@@ -22,6 +22,7 @@
 #include "err.h"
 #include "logreg.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,6 +93,31 @@ void sb_embed_head_probabilities(double *p, const struct sb_embed_head *head, co
  */
 int sb_embed_head_write(const struct sb_embed_head *head, const char *folder, struct sb_err *err);
 int sb_embed_head_read(struct sb_embed_head *head, const char *folder, struct sb_err *err);
+
+/* The whole head as one JSON object: head.json's keys, and coef and intercept as lists of all digits.
+ */
+json_t *sb_embed_head_pack(const struct sb_embed_head *head);
+/* name is what an error is about.  Trusts nothing, as reading the files. */
+int sb_embed_head_unpack(struct sb_embed_head *head, const json_t *object, const char *name,
+                         struct sb_err *err);
+
+/*
+ * Adds what the head says of vectors with one known label each.
+ *
+ *   in-out  score      sums are added
+ *           confusion  [label_count, label_count] counts, rows gold, are added
+ *   in      x          [n, embedding_size]
+ *           gold       [n]  -1: none, counts nowhere
+ *
+ * The loss is the sum of -ln p(gold), where p is at least 1e-15: a label that the head has never
+ * seen has probability 0.  Of equal probabilities the first is the answer.
+ */
+struct sb_head_score {
+    double targets, loss, correct;
+};
+void sb_embed_head_score(struct sb_head_score *score, double *confusion,
+                         const struct sb_embed_head *head, const float *x, const int32_t *gold,
+                         size_t n);
 
 /* Rows that a head of this kind has for so many classes. */
 size_t sb_embed_head_rows(enum sb_embed_head_kind kind, size_t class_count);

@@ -103,6 +103,23 @@ int sb_embed_head_write(const struct sb_embed_head *head, const char *folder, st
     return write_json(head, json, err);
 }
 
+static json_t *numbers_as_json(const double *numbers, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_real(numbers[i]));
+    return list;
+}
+
+json_t *sb_embed_head_pack(const struct sb_embed_head *head)
+{
+    json_t *root = head_as_json(head);
+    json_object_set_new(root, "coef",
+                        numbers_as_json(head->coef, head->row_count * head->embedding_size));
+    json_object_set_new(root, "intercept", numbers_as_json(head->intercept, head->row_count));
+    return root;
+}
+
 /* ---- reading ---- */
 
 struct reading {
@@ -299,6 +316,43 @@ int sb_embed_head_read(struct sb_embed_head *head, const char *folder, struct sb
 done:
     json_decref(root);
     sb_bytes_release(&text);
+    if (rc < 0)
+        sb_embed_head_release(head);
+    return rc;
+}
+
+/* NULL after an error. */
+static double *take_numbers(const struct reading *file, const char *key, size_t count)
+{
+    const json_t *list = json_object_get(file->root, key);
+    if (!json_is_array(list) || json_array_size(list) != count) {
+        refuse(file, key, "a list of as many numbers as the head has");
+        return NULL;
+    }
+    double *numbers = sb_alloc((count + 1) * sizeof(*numbers));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *number = json_array_get(list, i);
+        numbers[i] = json_is_number(number) ? json_number_value(number) : NAN;
+        if (!isfinite(numbers[i])) {
+            refuse(file, key, "a list of numbers");
+            free(numbers);
+            return NULL;
+        }
+    }
+    return numbers;
+}
+
+int sb_embed_head_unpack(struct sb_embed_head *head, const json_t *object, const char *name,
+                         struct sb_err *err)
+{
+    const struct reading file = {.path = name, .root = object, .err = err};
+    *head = (struct sb_embed_head)SB_EMBED_HEAD_INIT;
+    int rc = read_fields(head, &file);
+    if (rc == 0) {
+        head->coef = take_numbers(&file, "coef", head->row_count * head->embedding_size);
+        head->intercept = head->coef ? take_numbers(&file, "intercept", head->row_count) : NULL;
+        rc = head->intercept ? check_hash(head, &file) : -1;
+    }
     if (rc < 0)
         sb_embed_head_release(head);
     return rc;

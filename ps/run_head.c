@@ -1,0 +1,65 @@
+#include "run_head.h"
+
+#include "arena.h"
+#include "history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void sb_run_head_init(struct sb_run_head *head)
+{
+    *head = (struct sb_run_head){.step = SB_HISTORY_NEVER};
+}
+
+void sb_run_head_release(struct sb_run_head *head)
+{
+    sb_embed_head_release(&head->head);
+    sb_run_head_init(head);
+}
+
+static struct sb_embed_head_options options_of(const struct sb_job *job)
+{
+    return (struct sb_embed_head_options){
+        .kind =
+            !strcmp(job->head, "centroid") ? SB_EMBED_HEAD_CENTROID : SB_EMBED_HEAD_LOGISTIC,
+        .normalize = job->normalize_embeddings,
+        .logreg = {.C = job->head_C, .tol = job->head_tol, .max_iter = job->head_max_iter},
+    };
+}
+
+int sb_run_head_fit(struct sb_run_head *head, const struct sb_evaluation *evaluation,
+                    char *const *labels, const struct sb_job *job, uint64_t step,
+                    struct sb_err *err)
+{
+    const struct sb_embed_head_options options = options_of(job);
+    size_t L = evaluation->set->label_count, C = evaluation->set->vector_size;
+    float *x;
+    int32_t *gold;
+    sb_run_head_release(head);
+    size_t n = sb_evaluation_vectors(evaluation, &x, &gold);
+    int rc = sb_embed_head_fit(&head->head, &head->report, x, gold, n, C, labels, L, &options, err);
+    if (rc < 0) {
+        sb_err_context(err, "fitting the head after step %llu", (unsigned long long)step);
+    } else {
+        double *confusion = sb_calloc(L * L, sizeof(*confusion));
+        sb_embed_head_score(&head->score, confusion, &head->head, x, gold, n);
+        free(confusion);
+        head->texts = n;
+        head->step = step;
+    }
+    free(gold);
+    free(x);
+    return rc;
+}
+
+json_t *sb_run_head_describe(const struct sb_run_head *head)
+{
+    json_t *object = json_object();
+    double texts = head->score.targets;
+    json_object_set_new(object, "texts", json_integer((json_int_t)head->texts));
+    json_object_set_new(object, "iterations", json_integer(head->report.iterations));
+    json_object_set_new(object, "converged", json_integer(head->report.converged));
+    json_object_set_new(object, "loss", json_real(texts > 0 ? head->score.loss / texts : 0));
+    json_object_set_new(object, "accuracy", json_real(texts > 0 ? head->score.correct / texts : 0));
+    return object;
+}
