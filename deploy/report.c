@@ -104,18 +104,17 @@ static void report_few_shot(const struct sb_task *task)
 {
     const struct sb_job *job = task->job;
     const struct sb_few_shot_items *items = task->few_items;
-    sb_log_event("few_shot", sb_u64("texts", items->chosen.count),
-                 sb_u64("same_pairs", items->pairs.same.count),
-                 sb_u64("other_pairs", items->pairs.other.count),
-                 sb_u64("same_taken", items->pairs.same.taken),
-                 sb_u64("other_taken", items->pairs.other.taken), sb_u64("items", items->count),
-                 sb_text("loss", job->loss),
-                 sb_text("sampling", job->num_iterations ? "num_iterations" : job->sampling_strategy),
-                 sb_u64("batch_size", job->batch_size),
-                 sb_real("num_train_epochs", job->num_train_epochs),
-                 sb_real("learning_rate", job->learning_rate),
-                 sb_real("warmup_ratio", job->warmup_ratio),
-                 sb_real("weight_decay", job->weight_decay), sb_text("head", job->head));
+    sb_log_event(
+        "few_shot", sb_u64("texts", items->chosen.count),
+        sb_u64("same_pairs", items->pairs.same.count),
+        sb_u64("other_pairs", items->pairs.other.count),
+        sb_u64("same_taken", items->pairs.same.taken),
+        sb_u64("other_taken", items->pairs.other.taken), sb_u64("items", items->count),
+        sb_text("loss", job->loss),
+        sb_text("sampling", job->num_iterations ? "num_iterations" : job->sampling_strategy),
+        sb_u64("batch_size", job->batch_size), sb_real("num_train_epochs", job->num_train_epochs),
+        sb_real("learning_rate", job->learning_rate), sb_real("warmup_ratio", job->warmup_ratio),
+        sb_real("weight_decay", job->weight_decay), sb_text("head", job->head));
     if (items->disputed_count)
         sb_log_warning("%llu texts are there with more than one label: they are taken as alike in "
                        "pairs, and the head sees all their labels",

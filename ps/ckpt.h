@@ -6,8 +6,8 @@
  * folder without a manifest that verifies does not exist.  The newest that verifies is taken; there
  * is no pointer to it.  The bytes depend on the training only: the same step gives the same files.
  *
- * A run on embeddings adds its head, head.safetensors and head.json (embed_head.h): a function of the
- * weights, so nothing reads it back on resume.
+ * A run on embeddings adds its head, head.safetensors and head.json (embed_head.h): a function of
+ * the weights, so nothing reads it back on resume.
  *
  * A state file holds tensors part.<id>.w, .m and .v (frozen parts: .w) of the parts that its server
  * owned.  Part numbers do not depend on the number of servers, so any number of servers can read
@@ -76,7 +76,8 @@ struct sb_disk {
     /* Fills all parts of state, and step and applied, from whatever files of the folder hold them.
      */
     int (*read)(void *context, const char *folder, struct sb_ckpt_state *state, struct sb_err *err);
-    /* Writes a head beside the states and describes its files [SB_CKPT_HEAD_FILES].  NULL: cannot. */
+    /* Writes a head beside the states and describes its files [SB_CKPT_HEAD_FILES].  NULL: cannot.
+     */
     int (*write_head)(void *context, const char *folder, const struct sb_embed_head *head,
                       struct sb_ckpt_file *files, struct sb_err *err);
     /* Writes the manifest: from here on the checkpoint exists. */

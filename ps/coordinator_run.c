@@ -89,8 +89,8 @@ static bool save_due(const struct sb_coordinator *c)
            (c->job->save_steps && c->step % c->job->save_steps == 0);
 }
 
-/* The head belongs to the weights of one step: before it scores, is saved or is written, it is fitted
- * on theirs.  A run that is stopped does not wait for it, and who resumes fits it anew. */
+/* The head belongs to the weights of one step: before it scores, is saved or is written, it is
+ * fitted on theirs.  A run that is stopped does not wait for it, and who resumes fits it anew. */
 static bool head_missing(const struct sb_coordinator *c)
 {
     return !c->stop_code && c->head.step != c->step && find_set(c, SB_HEAD_SET) != UINT32_MAX;
@@ -305,8 +305,8 @@ static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
 static void end_head(struct sb_coordinator *c, struct sb_outbox *out)
 {
     struct sb_err err = SB_ERR_INIT;
-    int rc = sb_run_head_fit(&c->head, &c->evaluation, c->members.plan->labels, c->job, c->step,
-                             &err);
+    int rc =
+        sb_run_head_fit(&c->head, &c->evaluation, c->members.plan->labels, c->job, c->step, &err);
     sb_evaluation_end(&c->evaluation);
     if (rc < 0) {
         sb_coordinator_finish(c, (int)err.code, err.text, out);

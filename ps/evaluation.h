@@ -12,20 +12,20 @@
 #include <jansson.h>
 
 struct sb_evaluation {
-    const Sb__EvalSet *set; /* NULL: none is running */
-    uint32_t index;         /* of the set in the plan */
+    const Sb__EvalSet *set;           /* NULL: none is running */
+    uint32_t index;                   /* of the set in the plan */
     const struct sb_embed_head *head; /* turns vectors into counts as they come; may be NULL */
-    size_t width;           /* sums of a slot: SB_SUM_COUNT, and counts or vectors behind them */
-    double *sums;           /* [slot_count, width] */
-    bool *here;             /* [slot_count] */
+    size_t width; /* sums of a slot: SB_SUM_COUNT, and counts or vectors behind them */
+    double *sums; /* [slot_count, width] */
+    bool *here;   /* [slot_count] */
     uint64_t missing;
 };
 
 /* Sums of one slot of this set: with K*K confusion counts, those of entities, or vectors. */
 uint64_t sb_evaluation_width(const Sb__EvalSet *set);
 void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index);
-/* Of a set whose slots bring vectors: the head, which outlives the evaluation, makes classes of them
- * as soon as they are here, so that they need not be kept. */
+/* Of a set whose slots bring vectors: the head, which outlives the evaluation, makes classes of
+ * them as soon as they are here, so that they need not be kept. */
 void sb_evaluation_begin_scored(struct sb_evaluation *evaluation, const Sb__EvalSet *set,
                                 uint32_t index, const struct sb_embed_head *head);
 void sb_evaluation_end(struct sb_evaluation *evaluation);

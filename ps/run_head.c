@@ -20,8 +20,7 @@ void sb_run_head_release(struct sb_run_head *head)
 static struct sb_embed_head_options options_of(const struct sb_job *job)
 {
     return (struct sb_embed_head_options){
-        .kind =
-            !strcmp(job->head, "centroid") ? SB_EMBED_HEAD_CENTROID : SB_EMBED_HEAD_LOGISTIC,
+        .kind = !strcmp(job->head, "centroid") ? SB_EMBED_HEAD_CENTROID : SB_EMBED_HEAD_LOGISTIC,
         .normalize = job->normalize_embeddings,
         .logreg = {.C = job->head_C, .tol = job->head_tol, .max_iter = job->head_max_iter},
     };

@@ -8,12 +8,9 @@
 static const struct {
     const char *task, *key, *value;
 } defaults[] = {
-    {"setfit", "batch_size", "16"},
-    {"setfit", "num_train_epochs", "1"},
-    {"setfit", "learning_rate", "2.0e-5"},
-    {"setfit", "warmup_ratio", "0.1"},
-    {"setfit", "weight_decay", "0.01"},
-    {"setfit", "loss", "cosine_similarity"},
+    {"setfit", "batch_size", "16"},          {"setfit", "num_train_epochs", "1"},
+    {"setfit", "learning_rate", "2.0e-5"},   {"setfit", "warmup_ratio", "0.1"},
+    {"setfit", "weight_decay", "0.01"},      {"setfit", "loss", "cosine_similarity"},
     {"setfit", "distance_metric", "cosine"},
 };
 

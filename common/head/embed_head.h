@@ -94,7 +94,8 @@ void sb_embed_head_probabilities(double *p, const struct sb_embed_head *head, co
 int sb_embed_head_write(const struct sb_embed_head *head, const char *folder, struct sb_err *err);
 int sb_embed_head_read(struct sb_embed_head *head, const char *folder, struct sb_err *err);
 
-/* The whole head as one JSON object: head.json's keys, and coef and intercept as lists of all digits.
+/* The whole head as one JSON object: head.json's keys, and coef and intercept as lists of all
+ * digits.
  */
 json_t *sb_embed_head_pack(const struct sb_embed_head *head);
 /* name is what an error is about.  Trusts nothing, as reading the files. */

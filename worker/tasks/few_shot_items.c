@@ -73,7 +73,8 @@ static void find_disputed(struct sb_few_shot_items *items)
     for (uint64_t begin = 0, end; begin < count; begin = end) {
         for (end = begin + 1; end < count && all[end].name == all[begin].name; end++)
             continue;
-        if (end - begin == 1 || class_of(items, all[begin].place) == class_of(items, all[end - 1].place))
+        if (end - begin == 1 ||
+            class_of(items, all[begin].place) == class_of(items, all[end - 1].place))
             continue;
         items->disputed_count += end - begin;
         for (uint64_t i = begin; i < end; i++)
@@ -136,10 +137,10 @@ static void make_triplet(struct sb_item *item, const struct sb_few_shot_items *i
     sb_rng_draw(&key, k, (uint32_t)epoch, 0, word);
     uint64_t negative = draw_negative(items, pair, word);
     bool turned = word[1] & 1; /* either may be the anchor */
-    *item = (struct sb_item){.texts = {turned ? pair.second : pair.first,
-                                       turned ? pair.first : pair.second, negative},
-                             .text_count = 3,
-                             .class_id = -1};
+    *item = (struct sb_item){
+        .texts = {turned ? pair.second : pair.first, turned ? pair.first : pair.second, negative},
+        .text_count = 3,
+        .class_id = -1};
 }
 
 /* Two `number` of a pass: the class it is of, and which two of that class. */
@@ -169,8 +170,8 @@ static void make_single(struct sb_item *item, const struct sb_few_shot_items *it
     uint64_t size = items->chosen.class_sizes[class];
     uint64_t at = sb_rng_permute(&order, size, (2 * number + k % 2) % size);
     uint64_t place = items->class_begins[class] + at;
-    *item = (struct sb_item){
-        .texts = {place}, .text_count = 1, .class_id = class_id_of(items, place)};
+    *item =
+        (struct sb_item){.texts = {place}, .text_count = 1, .class_id = class_id_of(items, place)};
 }
 
 static int make_item(const void *context, uint64_t epoch, uint64_t k, struct sb_item *item,

@@ -34,7 +34,7 @@ struct sb_few_shot_items {
     struct sb_few_shot chosen;
     uint64_t *class_begins; /* [class_count + 1] places */
     uint64_t *names;        /* [chosen.count] hash of the tokens */
-    uint8_t *disputed;      /* [chosen.count] 1: another place has the same text and another class */
+    uint8_t *disputed; /* [chosen.count] 1: another place has the same text and another class */
     uint64_t disputed_count;
     struct sb_pairs pairs; /* none for batch_hard_triplet */
     uint64_t twos;         /* batch_hard_triplet: of one pass over the texts */

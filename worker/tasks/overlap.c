@@ -71,7 +71,8 @@ int sb_task_overlaps(struct sb_overlap overlaps[SB_OVERLAPS], const struct sb_ta
 {
     struct names names[1 + SB_EVAL_SETS] = {{0}};
     const char *settings[1 + SB_EVAL_SETS] = {"train_file"};
-    size_t set_count = 1 + task->eval_count - (task->setfit ? 1 : 0); /* the set "head" is of train */
+    size_t set_count =
+        1 + task->eval_count - (task->setfit ? 1 : 0); /* the set "head" is of train */
     int rc = task->eval_count ? take_names(&names[0], task->train, err) : 0;
     for (size_t i = 1; rc == 0 && i < set_count; i++) {
         settings[i] = strcmp(task->evals[i - 1].name, "test") ? "validation_file" : "test_file";

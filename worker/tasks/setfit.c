@@ -53,10 +53,9 @@ static int check_head(const struct sb_task *task, struct sb_err *err)
         return sb_job_place(task->job, "samples_per_label", err);
     }
     if (K * (C + 1) * NUMBER_BYTES > HEAD_BYTES_MAX)
-        return sb_err_set(err, SB_ERR_DATA,
-                          "%" PRIu64 " labels with vectors of %" PRIu64
-                          " numbers are too many for a head",
-                          K, C);
+        return sb_err_set(
+            err, SB_ERR_DATA,
+            "%" PRIu64 " labels with vectors of %" PRIu64 " numbers are too many for a head", K, C);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Task setfit: a classifier from a few labelled texts (Tunstall et al., "Efficient Few-Shot Learning
- * Without Prompts", 2022).
+ * Task setfit: a classifier from a few labelled texts (Tunstall et al., "Efficient Few-Shot
+ * Learning Without Prompts", 2022).
  *
  *     few texts -> pairs -> the body learns that texts of a class are alike -> vectors -> head
  *
@@ -20,7 +20,8 @@
  */
 int sb_setfit_open(struct sb_task *task, struct sb_err *err);
 
-/* rows [SB_EVAL_SLOT_SAMPLES, 1 + C]: label or -1, and vector; rows without a text have label -1. */
+/* rows [SB_EVAL_SLOT_SAMPLES, 1 + C]: label or -1, and vector; rows without a text have label -1.
+ */
 int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
                         const uint64_t *samples, size_t count, struct sb_stats *stats, double *rows,
                         struct sb_err *err);

@@ -1,8 +1,8 @@
 #include "task.h"
 
 #include "classify.h"
-#include "probe.h"
 #include "few_shot_items.h"
+#include "probe.h"
 #include "setfit.h"
 
 #include <math.h>
@@ -261,8 +261,7 @@ static int open_all_data(struct sb_task *task, struct data_request request, stru
     const struct {
         const char *name;
         const struct sb_list *files;
-    } sets[] = {{"validation", &task->job->validation_file},
-                            {"test", &task->job->test_file}};
+    } sets[] = {{"validation", &task->job->validation_file}, {"test", &task->job->test_file}};
     if (open_train_data(task, &request, err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
@@ -320,9 +319,9 @@ static int init_params(struct sb_task *task, struct sb_err *err)
     const struct sb_list *freeze = &task->job->freeze;
     sb_params_init(&bert->params, &bert->config,
                    task->setfit ? SB_HEAD_NONE
-                   : task->ner   ? SB_HEAD_TOKENS
-                   : task->mlm ? SB_HEAD_MLM
-                               : SB_HEAD_CLASSIFY);
+                   : task->ner  ? SB_HEAD_TOKENS
+                   : task->mlm  ? SB_HEAD_MLM
+                                : SB_HEAD_CLASSIFY);
     if (task->ner)
         sb_tags_init(&task->tags, bert->config.labels, bert->config.label_count);
     if (task->fresh_head)

@@ -39,8 +39,8 @@ struct sb_task {
     float *weights; /* [params.float_count]; what bert.weights points at */
     struct sb_dataset *train;
     struct sb_few_shot_items *few_items; /* setfit; else NULL */
-    struct sb_sentence sentence;        /* how texts become vectors */
-    struct sb_embedding *embedding; /* owned: tasks that train sentence vectors; else NULL */
+    struct sb_sentence sentence;         /* how texts become vectors */
+    struct sb_embedding *embedding;      /* owned: tasks that train sentence vectors; else NULL */
     struct sb_few_shot few; /* samples_per_label: what is trained on, of train; else no samples */
     uint64_t train_count, train_tokens; /* of what is trained on */
     double *class_weights;              /* [K], or NULL */
@@ -57,8 +57,8 @@ struct sb_task {
     struct sb_arena step_arena, pass_arena;
 };
 
-/* As the job says, or one per about 1,024 tokens of an average step whose samples are so many texts: a
- * power of two from 1 to 16. */
+/* As the job says, or one per about 1,024 tokens of an average step whose samples are so many
+ * texts: a power of two from 1 to 16. */
 uint32_t sb_task_choose_slots(const struct sb_task *task, uint32_t texts);
 
 /* As in dataset.h: called while data are prepared; may be NULL. */
