@@ -32,7 +32,7 @@ METRICS = {"rotten_tomatoes": "accuracy", "trec": "accuracy", "ag_news_7600": "a
            "conll2003": "f1", "bc5cdr": "f1"}
 NER = ("conll2003", "bc5cdr")
 EPOCHS = {"rotten_tomatoes": 3, "chemprot": 5, "conll2003": 3, "bc5cdr": 4}
-COMMON = {"max_seq_length": 128, "save_steps": 0, "eval_steps": 10**9, "logging_steps": 100, "metrics_address": "off"}
+COMMON = {"max_seq_length": 128, "save_steps": 0, "logging_steps": 100, "metrics_address": "off"}
 TUNED = {**COMMON, "learning_rate": 5e-4, "warmup_ratio": 0.1, "batch_size": 32, "weight_decay": 0.01,
          "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 FEW = {**TUNED, "num_train_epochs": 30, "batch_size": 16}
@@ -65,7 +65,8 @@ class Chapter:
         """Writes a job; names of folders keep rows of other bodies apart."""
         folder = os.path.join(self.work, name)
         path = folder + ".yaml"
-        runs.write_job(path, {"output_dir": folder, "cache_dir": os.path.join(self.work, "cache"), **settings})
+        rarely = {"eval_steps": 10**9} if "validation_file" in settings else {}  # at the end
+        runs.write_job(path, {"output_dir": folder, "cache_dir": os.path.join(self.work, "cache"), **rarely, **settings})
         return folder, path
 
     def score(self, data, results, settings):
@@ -135,7 +136,7 @@ class Chapter:
 
     def sweep(self, seed):
         settings = {"task": "classify", "model_name_or_path": self.body, **TUNED, "seed": seed,
-                    "num_train_epochs": EPOCHS["rotten_tomatoes"],
+                    "num_train_epochs": EPOCHS["rotten_tomatoes"], "head_learning_rate": 5e-3,
                     **{f"{split}_file": self.file("rotten_tomatoes", split) for split in ("train", "validation", "test")}}
         folder, path = self.job("sweep", settings)
         runs.shardbert(self.a.build, "sweep", "freeze", path, "--output", folder, "--metric", "accuracy", "--quiet")

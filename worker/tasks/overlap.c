@@ -1,6 +1,7 @@
 #include "overlap.h"
 
 #include "arena.h"
+#include "few_shot_items.h"
 #include "hash.h"
 
 #include <inttypes.h>
@@ -22,22 +23,26 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int take_names(struct names *names, const struct sb_dataset *data, struct sb_err *err)
+/* chosen: the samples that count; without any, all of the data set. */
+static int take_names(struct names *names, const struct sb_dataset *data,
+                      const struct sb_few_shot *chosen, struct sb_err *err)
 {
-    uint64_t count = sb_dataset_count(data);
-    if (count > SAMPLES_MAX || sb_dataset_token_count(data) > TOKENS_MAX)
+    bool few = chosen && chosen->count;
+    uint64_t count = few ? chosen->count : sb_dataset_count(data);
+    if (count > SAMPLES_MAX || (!few && sb_dataset_token_count(data) > TOKENS_MAX))
         return 0;
     size_t capacity = 0;
     int32_t *ids = NULL;
     int rc = 0;
     names->hashes = sb_alloc((count + 1) * sizeof(*names->hashes));
     for (uint64_t i = 0; rc == 0 && i < count; i++) {
-        uint32_t length = sb_dataset_length(data, i);
+        uint64_t sample = few ? chosen->samples[i] : i;
+        uint32_t length = sb_dataset_length(data, sample);
         if (length > capacity || !ids) {
             capacity = 2 * (size_t)length + 64;
             ids = sb_realloc(ids, capacity * sizeof(*ids));
         }
-        rc = sb_dataset_read(data, i, ids, NULL, NULL, NULL, err);
+        rc = sb_dataset_read(data, sample, ids, NULL, NULL, NULL, err);
         if (rc == 0)
             names->hashes[names->count++] = sb_hash(ids, length * sizeof(*ids));
     }
@@ -66,6 +71,11 @@ static bool compare(struct sb_overlap *overlap, const struct names *of, const st
     return overlap->shared > 0;
 }
 
+static const struct sb_few_shot *chosen_of(const struct sb_task *task)
+{
+    return task->few_items ? &task->few_items->chosen : &task->few;
+}
+
 int sb_task_overlaps(struct sb_overlap overlaps[SB_OVERLAPS], const struct sb_task *task,
                      struct sb_err *err)
 {
@@ -73,10 +83,10 @@ int sb_task_overlaps(struct sb_overlap overlaps[SB_OVERLAPS], const struct sb_ta
     const char *settings[1 + SB_EVAL_SETS] = {"train_file"};
     size_t set_count =
         1 + task->eval_count - (task->setfit ? 1 : 0); /* the set "head" is of train */
-    int rc = task->eval_count ? take_names(&names[0], task->train, err) : 0;
+    int rc = task->eval_count ? take_names(&names[0], task->train, chosen_of(task), err) : 0;
     for (size_t i = 1; rc == 0 && i < set_count; i++) {
         settings[i] = strcmp(task->evals[i - 1].name, "test") ? "validation_file" : "test_file";
-        rc = take_names(&names[i], task->evals[i - 1].data, err);
+        rc = take_names(&names[i], task->evals[i - 1].data, NULL, err);
     }
     int count = 0;
     for (size_t with = 0; rc == 0 && with < set_count; with++)
