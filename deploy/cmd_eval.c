@@ -5,6 +5,7 @@
 #include "entities_json.h"
 #include "evaluate.h"
 #include "file.h"
+#include "fitted.h"
 #include "interval.h"
 #include "intervals.h"
 #include "label_scores.h"
@@ -36,6 +37,7 @@ struct eval {
 
     char recorded_grouping[RECORDED_BYTES];
     struct sb_infer infer;
+    struct sb_fitted fitted; /* head.coef NULL: none */
     struct sb_dataset *dataset;
     /* The sums of all samples: those of sums.h, then classify: those of evaluate.h; ner: those of
      * entities.h. */
@@ -324,6 +326,9 @@ static int evaluate(struct eval *eval, uint64_t first, uint64_t end, struct sb_a
                     struct sb_stats *stats, double *counts, struct sb_err *err)
 {
     const struct sb_infer *infer = &eval->infer;
+    if (eval->fitted.head.coef)
+        return sb_fitted_evaluate(&eval->fitted, infer, eval->dataset, first, end,
+                                  eval->pass_tokens, arena, stats, counts, err);
     if (eval->task == TASK_NER)
         return sb_evaluate_tags(&infer->bert, eval->dataset, infer->tokenizer, &eval->tags, first,
                                 end, eval->pass_tokens, arena, stats, counts, err);
@@ -391,13 +396,27 @@ static int evaluate_all(struct eval *eval, struct sb_err *err)
     return rc;
 }
 
+/* A classifier on vectors brings its labels, and its longest text, with it. */
+static int open_fitted(struct eval *eval, struct sb_err *err)
+{
+    if (sb_fitted_read(&eval->fitted, eval->model, err) < 0 ||
+        sb_infer_open(&eval->infer, eval->model, SB_HEAD_NONE, eval->thread_count, err) < 0)
+        return -1;
+    if (!eval->max_length)
+        eval->max_length = eval->fitted.sentence.max_length;
+    return sb_fitted_join(&eval->fitted, &eval->infer, err);
+}
+
 static int compute(struct eval *eval, struct sb_err *err)
 {
     unsigned heads = eval->task == TASK_MLM   ? SB_HEAD_MLM
                      : eval->task == TASK_NER ? SB_HEAD_TOKENS
                                               : SB_HEAD_CLASSIFY;
+    bool fitted = eval->task == TASK_CLASSIFY && sb_fitted_is_folder(eval->model);
+    if (fitted && open_fitted(eval, err) < 0)
+        return -1;
     if ((eval->task == TASK_NER && check_tagger(eval->model, err) < 0) ||
-        sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0)
+        (!fitted && sb_infer_open(&eval->infer, eval->model, heads, eval->thread_count, err) < 0))
         return -1;
     if (eval->task == TASK_MLM)
         take_training_settings(eval);
@@ -604,6 +623,7 @@ int sb_cmd_eval(int argc, char **argv)
     if (rc == 0)
         rc = print_scores(&eval, &err);
     sb_infer_release(&eval.infer);
+    sb_fitted_release(&eval.fitted);
     free(eval.sums);
     free(eval.blocks.sums);
     sb_tags_release(&eval.tags);

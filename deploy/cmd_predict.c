@@ -2,6 +2,7 @@
 #include "answer.h"
 #include "commands.h"
 #include "file.h"
+#include "fitted.h"
 #include "model_files.h"
 #include "tag_lines.h"
 
@@ -14,7 +15,8 @@ enum { STRIDE = 32 };
 struct predict {
     struct sb_answer answer;
     bool logits;
-    double threshold; /* of several labels; below 0: not given */
+    double threshold;        /* of several labels; below 0: not given */
+    struct sb_fitted fitted; /* a head on vectors, if the model has one */
     struct sb_tagger_options tagging;
     const char *tagging_option; /* one that was given, NULL: none */
 };
@@ -101,6 +103,52 @@ static int print_classes(struct sb_answer *answer, struct sb_arena *arena, struc
     return 0;
 }
 
+/* p [label_count]: of a head on vectors. */
+static json_t *describe_probabilities(const struct predict *predict, const double *p)
+{
+    const struct sb_embed_head *head = &predict->fitted.head;
+    bool several = head->kind == SB_EMBED_HEAD_ONE_VS_REST;
+    double threshold = predict->threshold < 0 ? 0.5 : predict->threshold;
+    json_t *line = json_object(), *labels = json_array(), *scores = json_object();
+    size_t best = 0;
+    for (size_t l = 0; l < head->label_count; l++) {
+        if (p[l] > p[best])
+            best = l;
+        if (p[l] >= threshold)
+            json_array_append_new(labels, json_string(head->labels[l]));
+        json_object_set_new(scores, head->labels[l], sb_answer_number(p[l]));
+    }
+    if (several) {
+        json_object_set(line, "labels", labels);
+    } else {
+        json_object_set_new(line, "label", json_string(head->labels[best]));
+        json_object_set_new(line, "score", sb_answer_number(p[best]));
+    }
+    json_object_set_new(line, "scores", scores);
+    json_decref(labels);
+    return line;
+}
+
+static int print_fitted(struct sb_answer *answer, struct sb_arena *arena, struct sb_err *err)
+{
+    const struct predict *predict = answer->context;
+    const struct sb_fitted *fitted = &predict->fitted;
+    struct sb_batch plain = answer->texts.batch;
+    size_t C = answer->infer.bert.config.hidden_size;
+    if (fitted->head.embedding_size != C)
+        return sb_fitted_join(fitted, &answer->infer, err);
+    float *vectors = sb_arena_array(arena, float, plain.B *C);
+    double *p = sb_arena_array(arena, double, fitted->head.label_count);
+    plain.target_count = 0;
+    sb_fitted_vectors(vectors, fitted, &answer->infer.bert, &plain, arena);
+    for (size_t b = 0; b < plain.B; b++) {
+        sb_embed_head_probabilities(p, &fitted->head, vectors + b * C, 1);
+        if (sb_answer_print(describe_probabilities(predict, p), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct predict *predict = state->input;
@@ -170,6 +218,26 @@ static int tags_words(bool *tags, const struct predict *predict, struct sb_err *
     return 0;
 }
 
+/* A head on vectors speaks instead of a classifier. */
+static int take_fitted(struct predict *predict, struct sb_err *err)
+{
+    struct sb_answer *answer = &predict->answer;
+    if (sb_fitted_read(&predict->fitted, answer->model, err) < 0)
+        return -1;
+    bool several = predict->fitted.head.kind == SB_EMBED_HEAD_ONE_VS_REST;
+    const char *option = predict->logits                       ? "--logits"
+                         : predict->threshold >= 0 && !several ? "--threshold"
+                                                               : predict->tagging_option;
+    if (option)
+        return sb_err_set(err, SB_ERR_USAGE, "%s is not for '%s', a head on sentence vectors",
+                          option, answer->model);
+    answer->heads = SB_HEAD_NONE;
+    answer->print = print_fitted;
+    if (!answer->max_length)
+        answer->max_length = predict->fitted.sentence.max_length;
+    return 0;
+}
+
 int sb_cmd_predict(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -213,8 +281,14 @@ int sb_cmd_predict(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &predict);
     bool tags = false;
     struct sb_err err = SB_ERR_INIT;
-    if (tags_words(&tags, &predict, &err) < 0)
+    bool fitted = sb_fitted_is_folder(predict.answer.model);
+    if ((fitted ? take_fitted(&predict, &err) : tags_words(&tags, &predict, &err)) < 0) {
+        sb_fitted_release(&predict.fitted);
         return sb_cmd_fail(&err);
+    }
     predict.tagging.max_length = (size_t)predict.answer.max_length;
-    return tags ? sb_tag_lines(&predict.answer, &predict.tagging) : sb_answer_all(&predict.answer);
+    int code =
+        tags ? sb_tag_lines(&predict.answer, &predict.tagging) : sb_answer_all(&predict.answer);
+    sb_fitted_release(&predict.fitted);
+    return code;
 }

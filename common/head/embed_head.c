@@ -27,6 +27,12 @@ static void scale_to_one(float *y, const float *x, size_t C)
         y[c] = norm < SHORTEST ? 0.0f : (float)((double)x[c] / norm);
 }
 
+void sb_embed_head_normalize(float *x, size_t n, size_t C)
+{
+    for (size_t i = 0; i < n; i++)
+        scale_to_one(x + i * C, x + i * C, C);
+}
+
 /* ---- fitting ---- */
 
 static void begin_head(struct sb_embed_head *head, size_t C, char *const *labels,

@@ -80,6 +80,9 @@ int sb_embed_head_fit_labels(struct sb_embed_head *head, struct sb_logreg_report
                              char *const *labels, size_t label_count,
                              const struct sb_embed_head_options *options, struct sb_err *err);
 
+/* Vectors x [n, C] in place to length 1; a vector of zeros stays. */
+void sb_embed_head_normalize(float *x, size_t n, size_t C);
+
 void sb_embed_head_release(struct sb_embed_head *head);
 
 /* p [n, label_count] in id order; x [n, embedding_size]. */

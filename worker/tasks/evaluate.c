@@ -1,5 +1,7 @@
 #include "evaluate.h"
 
+#include "embed_head.h"
+
 #include "label_scores.h"
 
 #include <stdlib.h>
@@ -98,8 +100,9 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
 
 int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dataset,
                         const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
-                        enum sb_pooling pooling, size_t pass_tokens, struct sb_arena *arena,
-                        struct sb_stats *stats, int32_t *labels, float *vectors, struct sb_err *err)
+                        const struct sb_sentence *sentence, size_t pass_tokens,
+                        struct sb_arena *arena, struct sb_stats *stats, int32_t *labels,
+                        float *vectors, struct sb_err *err)
 {
     size_t C = bert->config.hidden_size;
     for (size_t first = 0, end; first < count; first = end) {
@@ -117,7 +120,9 @@ int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dat
             return -1;
         for (size_t i = first; i < end; i++)
             labels[i] = batch.labels ? batch.labels[i - first] : -1;
-        sb_bert_vectors(bert, &batch, pooling, NULL, arena, vectors + first * C);
+        sb_bert_vectors(bert, &batch, sentence->pooling, NULL, arena, vectors + first * C);
+        if (sentence->normalize)
+            sb_embed_head_normalize(vectors + first * C, end - first, C);
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "bert.h"
 #include "dataset.h"
 #include "entities.h"
+#include "sentence.h"
 
 /* The masks of every evaluation: the same text is masked the same way, for ever. */
 struct sb_rng sb_evaluate_mask_key(void);
@@ -41,9 +42,9 @@ size_t sb_evaluate_count_count(const struct sb_bert_config *config);
  */
 int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dataset,
                         const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
-                        enum sb_pooling pooling, size_t pass_tokens, struct sb_arena *arena,
-                        struct sb_stats *stats, int32_t *labels, float *vectors,
-                        struct sb_err *err);
+                        const struct sb_sentence *sentence, size_t pass_tokens,
+                        struct sb_arena *arena, struct sb_stats *stats, int32_t *labels,
+                        float *vectors, struct sb_err *err);
 
 /*
  * The same for the tags of words: adds up the sentences whose first window is one of the samples

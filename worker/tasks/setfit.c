@@ -114,7 +114,7 @@ int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
     float *vectors = sb_alloc(SB_EVAL_SLOT_SAMPLES * C * sizeof(*vectors));
     sb_assert(count <= SB_EVAL_SLOT_SAMPLES);
     int rc = sb_evaluate_vectors(&task->bert, set->data, task->tokenizer, samples, count,
-                                 task->sentence.pooling, task->job->max_tokens_per_pass,
+                                 &task->sentence, task->job->max_tokens_per_pass,
                                  &task->pass_arena, stats, labels, vectors, err);
     for (size_t i = 0; rc == 0 && i < SB_EVAL_SLOT_SAMPLES; i++) {
         double *row = rows + i * (1 + C);
