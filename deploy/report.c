@@ -272,6 +272,9 @@ void sb_report_event(void *context, const struct sb_event *event)
         sb_log_event("saved", sb_u64("step", event->step), sb_text("folder", event->text),
                      sb_real("seconds", event->seconds));
         break;
+    case SB_EVENT_NOTE:
+        sb_log_event("note", sb_u64("step", event->step), sb_text("text", event->text));
+        break;
     case SB_EVENT_SAVE_FAILED:
         sb_log_warning("checkpoint of step %llu failed: %s; training goes on",
                        (unsigned long long)event->step, event->text);

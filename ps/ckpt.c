@@ -475,7 +475,8 @@ static int remove_folder(void *context, const char *folder, struct sb_err *err)
     return sb_dir_remove(folder, err);
 }
 
-static int prune(void *context, const char *output_dir, uint32_t keep, struct sb_err *err)
+static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
+                 struct sb_err *err)
 {
     struct steps steps;
     if (list(&steps, output_dir, err) < 0)
@@ -487,7 +488,7 @@ static int prune(void *context, const char *output_dir, uint32_t keep, struct sb
         sb_ckpt_folder(folder, output_dir, steps.items[i]);
         if (!sb_file_exists(sb_path_join(path, folder, MANIFEST))) /* not ours to judge */
             continue;
-        if (kept++ >= keep)
+        if (steps.items[i] != also && kept++ >= keep)
             rc = remove_folder(context, folder, err);
     }
     free(steps.items);

@@ -25,6 +25,8 @@
 
 enum { SB_CKPT_NAME_BYTES = 64, SB_CKPT_HASH_BYTES = 40, SB_CKPT_HEAD_FILES = 2 };
 
+#define SB_CKPT_NONE UINT64_MAX
+
 /* What one server writes, and what is filled when it reads.  The memory is the shard's. */
 struct sb_ckpt_state {
     uint32_t server_index, server_count;
@@ -92,9 +94,10 @@ struct sb_disk {
                   void *damaged_context, struct sb_err *err);
     /* Removes a folder; a missing one is fine. */
     int (*remove)(void *context, const char *folder, struct sb_err *err);
-    /* Keeps the newest `keep` checkpoints of output_dir that have a manifest; keep 0 removes all.
-     */
-    int (*prune)(void *context, const char *output_dir, uint32_t keep, struct sb_err *err);
+    /* Keeps the newest `keep` checkpoints of output_dir that have a manifest, and that of step
+     * `also` (SB_CKPT_NONE: of no step) beside them. */
+    int (*prune)(void *context, const char *output_dir, uint32_t keep, uint64_t also,
+                 struct sb_err *err);
 };
 
 /* Real folders. */

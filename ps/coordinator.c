@@ -58,7 +58,7 @@ void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event)
 {
     if (!c->options->on_event)
         return;
-    event.step = c->step;
+    event.step = sb_coordinator_trained(c);
     if (c->members.plan) {
         event.total_steps = c->members.plan->total_steps;
         event.epoch = sb_coordinator_epoch(c);
@@ -79,9 +79,14 @@ double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns)
     return (double)(c->now_ns - since_ns) * 1e-9;
 }
 
+uint64_t sb_coordinator_trained(const struct sb_coordinator *c)
+{
+    return c->step - c->reloaded;
+}
+
 double sb_coordinator_epoch(const struct sb_coordinator *c)
 {
-    return (double)c->step / fmax(1.0, (double)c->members.plan->steps_per_epoch);
+    return (double)sb_coordinator_trained(c) / fmax(1.0, (double)c->members.plan->steps_per_epoch);
 }
 
 bool sb_coordinator_works(const struct sb_coordinator *c)
@@ -203,7 +208,7 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
         return true;
     case SB__HEAD__BODY_COMMITTED:
         if (of_this_term)
-            sb_coordinator_take_committed(c, peer, head);
+            sb_coordinator_take_committed(c, peer, head, out);
         return true;
     case SB__HEAD__BODY_SAVED:
         if (of_this_term)
@@ -295,6 +300,9 @@ static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
     case SB_COORDINATOR_EVALUATING:
         sb_coordinator_send_commit(c, out);
         sb_coordinator_send_work(c, out);
+        return;
+    case SB_COORDINATOR_RELOADING:
+        sb_coordinator_send_commit(c, out);
         return;
     case SB_COORDINATOR_SAVING:
         sb_coordinator_send_commit(c, out);

@@ -42,6 +42,7 @@ enum sb_coordinator_state {
     SB_COORDINATOR_TRAINING,
     SB_COORDINATOR_EVALUATING,
     SB_COORDINATOR_SAVING,
+    SB_COORDINATOR_RELOADING, /* at the end: the weights of the best evaluation come back */
     SB_COORDINATOR_FINISHING,
     SB_COORDINATOR_OVER,
 };
@@ -86,7 +87,9 @@ struct sb_coordinator {
     struct {                  /* the newest decision, for servers that did not hear it */
         bool apply;
         double scale, rate;
+        char load[SB_PATH_BYTES]; /* not empty: the checkpoint that takes the place of an update */
     } commit;
+    bool reloaded; /* the best weights are back, under a step of their own: one more than trained */
     struct sb_evaluation evaluation;
     struct sb_gather gather; /* of the running step */
     struct sb_run_head head; /* setfit */

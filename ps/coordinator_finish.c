@@ -16,8 +16,9 @@ static void set_speed(json_t *object, const struct sb_coordinator *c)
     if (seconds <= 0)
         return;
     json_object_set_new(object, "train_samples_per_second", json_real(samples / seconds));
-    json_object_set_new(object, "train_steps_per_second",
-                        json_real((double)(c->step - c->train_first_step) / seconds));
+    json_object_set_new(
+        object, "train_steps_per_second",
+        json_real((double)(sb_coordinator_trained(c) - c->train_first_step) / seconds));
 }
 
 static struct sb_frame *finish_text(const struct sb_coordinator *c)
@@ -26,7 +27,8 @@ static struct sb_frame *finish_text(const struct sb_coordinator *c)
     const struct sb_sums *total = &c->history.total;
     json_object_del(object, "total");
     json_object_del(object, "since");
-    json_object_set_new(object, "global_step", json_integer((json_int_t)c->step));
+    json_object_set_new(object, "global_step", json_integer((json_int_t)sb_coordinator_trained(c)));
+    json_object_set_new(object, "best_is_model", json_boolean(c->reloaded));
     json_object_set_new(object, "train_samples",
                         json_integer((json_int_t)total->of[SB_SUM_SAMPLES]));
     json_object_set_new(object, "train_tokens", json_integer((json_int_t)total->of[SB_SUM_TOKENS]));

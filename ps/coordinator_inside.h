@@ -20,6 +20,8 @@ void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event);
 /* The one place where the state changes. */
 void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state);
 double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns);
+/* Steps that the model was trained for. */
+uint64_t sb_coordinator_trained(const struct sb_coordinator *c);
 double sb_coordinator_epoch(const struct sb_coordinator *c);
 /* Workers have shares: GATHERING, TRAINING or EVALUATING. */
 bool sb_coordinator_works(const struct sb_coordinator *c);
@@ -50,7 +52,8 @@ void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *ou
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
                                 const struct sb_msg *msg, struct sb_outbox *out);
-void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head);
+void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                                   struct sb_outbox *out);
 void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
                               const struct sb_msg *msg, struct sb_outbox *out);
 void sb_coordinator_take_group_want(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
@@ -60,6 +63,18 @@ void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb
 /* To whoever has not answered yet. */
 void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_best.c */
+/* No further step: all are done, or early stopping has ended them. */
+bool sb_coordinator_at_end(const struct sb_coordinator *c);
+/* Takes in the results of the validation set. */
+void sb_coordinator_judge(struct sb_coordinator *c, const json_t *results);
+/* The metric that the job names is one that its evaluations have. */
+int sb_coordinator_check_metric(const struct sb_coordinator *c, struct sb_err *err);
+bool sb_coordinator_reload_due(const struct sb_coordinator *c);
+void sb_coordinator_begin_reload(struct sb_coordinator *c, struct sb_outbox *out);
+/* RELOADING: as far as the servers have come. */
+void sb_coordinator_go_on_reloading(struct sb_coordinator *c, struct sb_outbox *out);
 
 /* coordinator_finish.c */
 void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, int code, const char *sentence,

@@ -63,6 +63,8 @@ static void begin_save(struct sb_coordinator *c, struct sb_outbox *out)
     sb_ckpt_folder(c->save_folder, c->job->output_dir, c->step);
     c->saved_step = c->step;
     c->save_failed = false;
+    if (c->history.best.known && c->history.best.step == c->step)
+        c->history.best.saved = true; /* once this checkpoint can be read */
     for (uint32_t i = 0; i < c->members.server_count; i++)
         c->servers[i].saved = false;
     sb_coordinator_move(c, SB_COORDINATOR_SAVING);
@@ -72,20 +74,22 @@ static void begin_save(struct sb_coordinator *c, struct sb_outbox *out)
 static bool evaluation_due(const struct sb_coordinator *c)
 {
     uint64_t every = c->job->eval_steps ? c->job->eval_steps : c->members.plan->steps_per_epoch;
-    if (c->history.evaluated_step == c->step || find_set(c, "validation") == UINT32_MAX)
+    if (c->reloaded || c->history.evaluated_step == c->step ||
+        find_set(c, "validation") == UINT32_MAX)
         return false;
     if (c->step == 0)
         return c->job->eval_on_start || c->job->probe_sentences.count ||
                c->members.plan->total_steps == 0;
-    return c->step == c->members.plan->total_steps || (every && c->step % every == 0);
+    return sb_coordinator_at_end(c) || (every && c->step % every == 0);
 }
 
 static bool save_due(const struct sb_coordinator *c)
 {
-    if (c->step == 0 || c->saved_step == c->step || !c->options->disk || !c->job->output_dir ||
-        !*c->job->output_dir)
+    if (c->step == 0 || c->reloaded || c->saved_step == c->step || !c->options->disk ||
+        !c->job->output_dir || !*c->job->output_dir)
         return false;
-    return c->stop_code || c->step >= c->members.plan->total_steps ||
+    bool best = c->history.best.known && c->history.best.step == c->step;
+    return c->stop_code || best || sb_coordinator_at_end(c) ||
            (c->job->save_steps && c->step % c->job->save_steps == 0);
 }
 
@@ -103,7 +107,7 @@ static void finish_stopped(struct sb_coordinator *c, struct sb_outbox *out)
     const char *how = "stopped after a checkpoint; the same command resumes";
     if (failed)
         how = "stopped, and the last checkpoint could not be written";
-    else if (c->step >= c->members.plan->total_steps)
+    else if (sb_coordinator_at_end(c))
         how = "stopped at the end of the training; the same command writes the model";
     else if (c->step == 0)
         how = "stopped before the end of the first step";
@@ -116,18 +120,20 @@ static void finish_stopped(struct sb_coordinator *c, struct sb_outbox *out)
 /* Between two pieces of work: what is next?  The one place that decides. */
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    bool at_end = c->step >= c->members.plan->total_steps;
+    bool at_end = sb_coordinator_at_end(c), reload = at_end && sb_coordinator_reload_due(c);
     if (head_missing(c) && (at_end || evaluation_due(c) || save_due(c))) {
         begin_evaluation(c, find_set(c, SB_HEAD_SET), out);
     } else if (!c->stop_code && evaluation_due(c)) {
         begin_evaluation(c, find_set(c, "validation"), out);
-    } else if (!c->stop_code && at_end && c->history.tested_step != c->step &&
+    } else if (!c->stop_code && at_end && !reload && c->history.tested_step != c->step &&
                find_set(c, "test") != UINT32_MAX) {
         begin_evaluation(c, find_set(c, "test"), out);
     } else if (save_due(c)) {
         begin_save(c, out);
     } else if (c->stop_code) {
         finish_stopped(c, out);
+    } else if (reload) {
+        sb_coordinator_begin_reload(c, out);
     } else if (at_end) {
         sb_coordinator_finish(c, 0, "", out);
     } else {
@@ -144,6 +150,7 @@ static void send_commit(struct sb_coordinator *c, uint64_t server, struct sb_out
     commit.apply = c->commit.apply;
     commit.scale = c->commit.scale;
     commit.rate = c->commit.rate;
+    commit.load = c->commit.load;
     head.step = c->step - 1;
     head.body_case = SB__HEAD__BODY_COMMIT;
     head.commit = &commit;
@@ -258,12 +265,21 @@ void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const S
     commit_if_complete(c, out);
 }
 
-void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head)
+void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                                   struct sb_outbox *out)
 {
     if (peer >= c->members.server_count || head->step >= c->step)
         return;
     if (head->step + 1 > c->servers[peer].committed)
         c->servers[peer].committed = head->step + 1;
+    if (c->state == SB_COORDINATOR_RELOADING && *head->committed->sentence) {
+        char sentence[1024];
+        snprintf(sentence, sizeof(sentence), "server %" PRIu64 ": %s", peer,
+                 head->committed->sentence);
+        sb_coordinator_finish(c, SB_ERR_IO, sentence, out);
+    } else if (c->state == SB_COORDINATOR_RELOADING) {
+        sb_coordinator_go_on_reloading(c, out);
+    }
 }
 
 /* The names of the rows and columns of a confusion matrix. */
@@ -291,11 +307,13 @@ static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
     bool is_test = !strcmp(name, "test");
     sb_evaluation_end(&c->evaluation);
     *(is_test ? &c->history.tested_step : &c->history.evaluated_step) = c->step;
-    sb_history_evaluated(&c->history, c->step, sb_coordinator_epoch(c), results);
+    sb_history_evaluated(&c->history, sb_coordinator_trained(c), sb_coordinator_epoch(c), results);
     sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_EVAL,
                                              .text = name,
                                              .json = text,
                                              .seconds = sb_coordinator_seconds(c, c->began_ns)});
+    if (!is_test)
+        sb_coordinator_judge(c, results);
     free(name);
     free(text);
     json_decref(results);
@@ -481,6 +499,8 @@ static void save_failed(struct sb_coordinator *c, const char *sentence, struct s
     const struct sb_disk *disk = c->options->disk;
     disk->remove(disk->context, c->save_folder, NULL);
     c->save_failed = true;
+    if (c->history.best.known && c->history.best.step == c->step)
+        c->history.best.saved = false;
     sb_coordinator_tell(
         c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED, .text = sentence, .code = SB_ERR_IO});
     sb_coordinator_go_on(c, out);
@@ -506,7 +526,8 @@ static void end_save(struct sb_coordinator *c, struct sb_outbox *out)
     sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVED,
                                              .text = c->save_folder,
                                              .seconds = save_seconds(c)});
-    if (disk->prune(disk->context, c->job->output_dir, c->job->save_total_limit, &err) < 0)
+    uint64_t best = c->history.best.known ? c->history.best.step : SB_CKPT_NONE;
+    if (disk->prune(disk->context, c->job->output_dir, c->job->save_total_limit, best, &err) < 0)
         sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED,
                                                  .text = err.text,
                                                  .code = (int)err.code});

@@ -97,7 +97,8 @@ static void begin_loading(struct sb_coordinator *c, struct sb_outbox *out)
     sb_parts_init(&c->parts, c->members.spans, c->members.span_count, c->members.server_count);
     sb_sums_tree_init(&c->sums, c->members.plan->slots);
     count_norms(c);
-    if (check_plan(c, &err) < 0 || look_for_checkpoint(c, &err) < 0) {
+    if (check_plan(c, &err) < 0 || sb_coordinator_check_metric(c, &err) < 0 ||
+        look_for_checkpoint(c, &err) < 0) {
         sb_coordinator_finish(c, (int)err.code, err.text, out);
         return;
     }

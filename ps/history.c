@@ -57,23 +57,27 @@ void sb_history_report(struct sb_history *history, uint64_t step, double epoch, 
     history->since = (struct sb_sums){0};
 }
 
-/* Lists, tables and sentences (of the same key) of older entries go: a run may have thousands of
- * evaluations. */
-static void drop_older_tables(json_t *log, json_t *results)
+/* Lists, tables and sentences (of the same key) of older entries go, but for those of the best: a
+ * run may have thousands of evaluations. */
+static void drop_older_tables(json_t *log, json_t *results, const struct sb_best *best)
 {
     const char *key;
     json_t *value;
     json_object_foreach(results, key, value)
     {
         bool goes = json_is_array(value) || json_is_string(value);
-        for (size_t i = 0; goes && i < json_array_size(log); i++)
-            json_object_del(json_array_get(log, i), key);
+        for (size_t i = 0; goes && i < json_array_size(log); i++) {
+            json_t *entry = json_array_get(log, i);
+            json_int_t step = json_integer_value(json_object_get(entry, "step"));
+            if (!best->known || step != (json_int_t)best->step)
+                json_object_del(entry, key);
+        }
     }
 }
 
 void sb_history_evaluated(struct sb_history *history, uint64_t step, double epoch, json_t *results)
 {
-    drop_older_tables(history->log, results);
+    drop_older_tables(history->log, results, &history->best);
     finish_entry(history, json_deep_copy(results), step, epoch);
 }
 
@@ -114,6 +118,7 @@ json_t *sb_history_to_json(const struct sb_history *history)
     json_t *object = json_object();
     json_object_set_new(object, "evaluated_step", step_to_json(history->evaluated_step));
     json_object_set_new(object, "tested_step", step_to_json(history->tested_step));
+    json_object_set_new(object, "best", sb_best_to_json(&history->best));
     json_object_set_new(object, "total", sums_to_json(&history->total));
     json_object_set_new(object, "since", sums_to_json(&history->since));
     json_object_set_new(object, "log_history", json_deep_copy(history->log));
@@ -132,6 +137,7 @@ int sb_history_from_json(struct sb_history *history, json_t *object, struct sb_e
     history->total = total;
     history->since = since;
     history->evaluated_step = step_from_json(json_object_get(object, "evaluated_step"));
+    sb_best_from_json(&history->best, json_object_get(object, "best"));
     history->tested_step = step_from_json(json_object_get(object, "tested_step"));
     return 0;
 }

@@ -8,6 +8,7 @@
 #ifndef SB_HISTORY_H
 #define SB_HISTORY_H
 
+#include "best.h"
 #include "err.h"
 #include "sums.h"
 
@@ -26,6 +27,7 @@ struct sb_history {
     struct sb_sums since;    /* of the steps since the last entry */
     uint64_t evaluated_step; /* of the newest evaluation, or NEVER */
     uint64_t tested_step;    /* of the newest test, or NEVER */
+    struct sb_best best;
 };
 
 void sb_history_init(struct sb_history *history);

@@ -233,12 +233,23 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
 
 static void send_committed(struct sb_server *server, uint64_t step, struct sb_outbox *out)
 {
+    char *sentence = server->load_err.text;
     Sb__Head head = SB__HEAD__INIT;
     Sb__Committed committed = SB__COMMITTED__INIT;
+    committed.sentence = sentence; /* of a checkpoint that could not be loaded */
     head.step = step;
     head.body_case = SB__HEAD__BODY_COMMITTED;
     head.committed = &committed;
     send_frames(server, out, SB_PEER_COORDINATOR, &head, NULL, NULL);
+}
+
+/* The last step is over, and the weights of an earlier one were better. */
+static void load(struct sb_server *server, const char *folder)
+{
+    if (!server->options.disk)
+        sb_err_set(&server->load_err, SB_ERR_CONFIG, "this server has no place for checkpoints");
+    else if (sb_shard_reload(server->shard, server->options.disk, folder, &server->load_err) < 0)
+        sb_err_context(&server->load_err, "loading '%s'", folder);
 }
 
 static void take_commit(struct sb_server *server, uint64_t now_ns, const Sb__Head *head,
@@ -247,7 +258,12 @@ static void take_commit(struct sb_server *server, uint64_t now_ns, const Sb__Hea
     struct sb_shard *shard = server->shard;
     if (!shard || head->term != shard->term)
         return;
-    if (head->step == shard->step && server->state == REPORTED) {
+    if (head->step == shard->step && *head->commit->load) {
+        load(server, head->commit->load);
+        send_committed(server, head->step, out);
+        if (server->load_err.code == SB_OK)
+            open_first_step(server, now_ns, out);
+    } else if (head->step == shard->step && server->state == REPORTED) {
         sb_shard_commit(shard, head->commit->apply, head->commit->scale, head->commit->rate);
         server->state = OPEN;
         send_committed(server, head->step, out);

@@ -32,6 +32,7 @@ enum sb_event_kind {
     SB_EVENT_ENDING,    /* the run ends before its time: code, text */
     SB_EVENT_FINISHED,  /* code, text */
     SB_EVENT_LOST,      /* a worker is silent: its share goes to the others; text = sentence */
+    SB_EVENT_NOTE,      /* what was decided; text = sentence */
     SB_EVENT_DAMAGED,   /* a checkpoint that does not verify and is passed over; text = sentence */
 };
 

@@ -581,3 +581,26 @@ void sb_shard_restored(struct sb_shard *shard, const struct sb_ckpt_state *state
                           state->applied);
     }
 }
+
+int sb_shard_reload(struct sb_shard *shard, const struct sb_disk *disk, const char *folder,
+                    struct sb_err *err)
+{
+    struct sb_ckpt_state state;
+    uint64_t step = shard->step;
+    for (size_t i = 0; i < shard->mine_count; i++)
+        sb_frame_drop(&shard->mine[i].weights);
+    sb_shard_state_for_reading(shard, &state);
+    int rc = disk->read(disk->context, folder, &state, err);
+    if (rc == 0)
+        sb_shard_restored(shard, &state);
+    free(state.parts);
+    for (size_t i = 0; i < shard->mine_count; i++) {
+        struct sb_shard_part *p = &shard->mine[i];
+        if (p->part->trainable)
+            sb_fold_clear(&p->fold);
+        p->complete = p->normed = false;
+    }
+    shard->complete_count = 0;
+    shard->step = step + 1;
+    return rc;
+}

@@ -96,6 +96,13 @@ bool sb_shard_norms(struct sb_shard *shard, double *norms, uint32_t *bad_part);
  * begins. */
 void sb_shard_commit(struct sb_shard *shard, bool apply, double scale, double rate);
 
+/*
+ * The other way to end a step that nobody begins: the weights of a checkpoint of this run, read by
+ * read_state (of struct sb_disk), take the place of the present ones, as those of one step more.
+ */
+int sb_shard_reload(struct sb_shard *shard, const struct sb_disk *disk, const char *folder,
+                    struct sb_err *err);
+
 /* The row numbers are rising and inside the part. */
 bool sb_shard_rows_valid(const struct sb_shard *shard, uint32_t part, const struct sb_frame *rows);
 /*

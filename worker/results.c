@@ -29,11 +29,14 @@ static void copy_key(json_t *to, const char *to_key, const json_t *from, const c
         json_object_set(to, to_key, value);
 }
 
-/* The last record of the log that has a key with this prefix: eval_ or test_. */
-static json_t *last_with_prefix(json_t *log, const char *prefix)
+/* The last record of the log, or that of a step (-1: of any), that has a key with this prefix:
+ * eval_ or test_. */
+static json_t *last_with_prefix(json_t *log, const char *prefix, json_int_t step)
 {
     for (size_t i = json_array_size(log); i-- > 0;) {
         json_t *record = json_array_get(log, i);
+        if (step >= 0 && json_integer_value(json_object_get(record, "step")) != step)
+            continue;
         const char *key;
         json_t *value;
         json_object_foreach(record, key, value)
@@ -79,14 +82,28 @@ static json_t *plain_log(const json_t *log)
     return out;
 }
 
-static json_t *trainer_state(json_t *history)
+static void set_best(json_t *out, const json_t *best, const char *folder)
+{
+    bool known = json_is_true(json_object_get(best, "known"));
+    json_t *checkpoint = json_null();
+    if (known && json_is_true(json_object_get(best, "saved"))) {
+        char path[SB_PATH_BYTES], name[64];
+        snprintf(name, sizeof(name), "checkpoint-%lld",
+                 (long long)json_integer_value(json_object_get(best, "step")));
+        checkpoint = json_string(sb_path_join(path, folder, name));
+    }
+    json_object_set_new(out, "best_metric",
+                        known ? json_incref(json_object_get(best, "metric")) : json_null());
+    json_object_set_new(out, "best_model_checkpoint", checkpoint);
+}
+
+static json_t *trainer_state(json_t *history, const char *folder)
 {
     json_t *out = json_object();
     static const char *const keys[] = {
         "epoch",      "global_step", "max_steps",  "num_train_epochs", "logging_steps",
         "eval_steps", "save_steps",  "total_flos", "train_batch_size"};
-    json_object_set_new(out, "best_metric", json_null());
-    json_object_set_new(out, "best_model_checkpoint", json_null());
+    set_best(out, json_object_get(history, "best"), folder);
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
         copy_key(out, keys[i], history, keys[i]);
     json_object_set_new(out, "log_history", plain_log(json_object_get(history, "log_history")));
@@ -110,13 +127,17 @@ int sb_results_write(const char *folder, const char *text, double flos_per_token
     json_t *log = json_object_get(history, "log_history");
     json_t *train = train_results(history);
     json_t *all = json_copy(train);
-    json_t *state = trainer_state(history);
+    json_t *state = trainer_state(history, folder);
     int rc = write_json(folder, "train_results.json", train, err);
     static const struct {
         const char *prefix, *name;
     } sets[] = {{"eval_", "eval_results.json"}, {"test_", "test_results.json"}};
     for (size_t i = 0; rc == 0 && i < sizeof(sets) / sizeof(*sets); i++) {
-        json_t *record = last_with_prefix(log, sets[i].prefix);
+        /* Of the model that is written, which may be that of an earlier step. */
+        bool best = json_is_true(json_object_get(history, "best_is_model")) && i == 0;
+        json_int_t step =
+            json_integer_value(json_object_get(json_object_get(history, "best"), "step"));
+        json_t *record = last_with_prefix(log, sets[i].prefix, best ? step : -1);
         if (!record)
             continue;
         json_object_update(all, record);

@@ -164,15 +164,21 @@ static int store_remove(void *context, const char *folder, struct sb_err *err)
     return 0;
 }
 
-static int store_prune(void *context, const char *output_dir, uint32_t keep, struct sb_err *err)
+static int store_prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
+                       struct sb_err *err)
 {
     (void)output_dir;
     struct store *store = context;
-    while (store->count > keep) {
-        size_t oldest = 0;
-        for (size_t i = 1; i < store->count; i++)
-            if (store->items[i].step < store->items[oldest].step)
+    for (;;) {
+        size_t oldest = SIZE_MAX, others = 0;
+        for (size_t i = 0; i < store->count; i++) {
+            others += store->items[i].step != also;
+            if (store->items[i].step != also &&
+                (oldest == SIZE_MAX || store->items[i].step < store->items[oldest].step))
                 oldest = i;
+        }
+        if (others <= keep)
+            break;
         store_remove(store, store->items[oldest].folder, err);
     }
     return 0;
