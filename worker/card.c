@@ -11,20 +11,21 @@
 static const char MARK[] = "<!-- Written by shardbert at the end of a training, and written again "
                            "by the next one. Take out this line to keep your own words. -->";
 
-/* What Hugging Face calls a task, and how a folder of it is loaded. */
+/* What Hugging Face calls a task, the score that speaks for it, and how a folder of it is loaded.
+ */
 static const struct {
-    const char *task, *pipeline, *words, *class, *command;
+    const char *task, *pipeline, *words, *score, *class, *command;
 } KINDS[] = {
-    {"mlm", "fill-mask", "a masked language model", "AutoModelForMaskedLM",
+    {"mlm", "fill-mask", "a masked language model", "eval_perplexity", "AutoModelForMaskedLM",
      "echo 'One [MASK] here.' | shardbert fill-mask --model"},
-    {"classify", "text-classification", "a classifier of texts",
+    {"classify", "text-classification", "a classifier of texts", "eval_f1_macro",
      "AutoModelForSequenceClassification", "echo 'A text.' | shardbert predict --model"},
-    {"ner", "token-classification", "a tagger of words", "AutoModelForTokenClassification",
-     "echo 'A text.' | shardbert predict --model"},
-    {"setfit", "text-classification", "a classifier of texts from few labels", "AutoModel",
-     "echo 'A text.' | shardbert predict --model"},
-    {"embed", "sentence-similarity", "a body for sentence embeddings", "AutoModel",
-     "echo 'A text.' | shardbert embed --model"},
+    {"ner", "token-classification", "a tagger of words", "eval_f1",
+     "AutoModelForTokenClassification", "echo 'A text.' | shardbert predict --model"},
+    {"setfit", "text-classification", "a classifier of texts from few labels", "eval_f1_macro",
+     "SentenceTransformer", "echo 'A text.' | shardbert predict --model"},
+    {"embed", "sentence-similarity", "a body for sentence embeddings", "eval_spearman_cosine",
+     "SentenceTransformer", "echo 'A text.' | shardbert embed --model"},
 };
 enum { KIND_COUNT = sizeof(KINDS) / sizeof(*KINDS) };
 
@@ -35,6 +36,12 @@ static size_t kind_of(const char *task)
     while (i + 1 < KIND_COUNT && strcmp(KINDS[i].task, task) != 0)
         i++;
     return i;
+}
+
+/* A body with its pooling, which sentence-transformers opens. */
+static bool of_sentences(size_t kind)
+{
+    return !strcmp(KINDS[kind].class, "SentenceTransformer");
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -139,9 +146,8 @@ static void print_front(struct sb_bytes *out, const struct sb_card *card)
     size_t kind = kind_of(text_of(card->record, "task"));
     const char *split;
     json_t *scores;
-    sb_bytes_printf(out,
-                    "---\nlibrary_name: transformers\npipeline_tag: %s\ntags:\n- bert\n"
-                    "- shardbert\n",
+    sb_bytes_printf(out, "---\nlibrary_name: %s\npipeline_tag: %s\ntags:\n- bert\n- shardbert\n",
+                    of_sentences(kind) ? "sentence-transformers" : "transformers",
                     KINDS[kind].pipeline);
     const json_t *all = json_object_get(card->record, "scores");
     if (json_object_size(all)) {
@@ -178,7 +184,8 @@ static void print_head(struct sb_bytes *out, const struct sb_card *card)
 /* The score that speaks for a record in one line. */
 static void print_main_score(struct sb_bytes *out, const json_t *record)
 {
-    static const char *const keys[] = {"eval_f1_macro", "eval_f1", "eval_perplexity", "eval_loss"};
+    const char *const keys[] = {KINDS[kind_of(text_of(record, "task"))].score, "eval_pearson",
+                                "eval_loss"};
     const json_t *scores = json_object_get(json_object_get(record, "scores"), "validation");
     for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
         const json_t *value = json_object_get(scores, keys[i]);
@@ -306,8 +313,16 @@ static void print_use(struct sb_bytes *out, const struct sb_card *card)
                               "for, in which language, and under which licence.\n");
     sb_bytes_printf(out, "\n## How to load it\n\n    %s ", KINDS[kind].command);
     print_cell(out, card->name);
+    sb_bytes_append_text(out, "\n\nor, in Python:\n\n");
+    if (of_sentences(kind)) {
+        sb_bytes_append_text(out, "    from sentence_transformers import SentenceTransformer\n"
+                                  "    body = SentenceTransformer(");
+        print_quoted(out, card->name);
+        sb_bytes_append_text(out, ")\n");
+        return;
+    }
     sb_bytes_printf(out,
-                    "\n\nor, in Python:\n\n    from transformers import AutoTokenizer, %s\n"
+                    "    from transformers import AutoTokenizer, %s\n"
                     "    tokenizer = AutoTokenizer.from_pretrained(",
                     KINDS[kind].class);
     print_quoted(out, card->name);

@@ -134,8 +134,10 @@ static json_t *describe_all_data(const struct sb_task *task)
     json_t *data = json_object();
     if (task->train)
         json_object_set_new(data, "train", describe_data(task->train));
+    /* setfit also counts the texts of its head among the evaluations: they are the training's. */
     for (size_t i = 0; i < task->eval_count; i++)
-        json_object_set_new(data, task->evals[i].name, describe_data(task->evals[i].data));
+        if (!strcmp(task->evals[i].name, "validation") || !strcmp(task->evals[i].name, "test"))
+            json_object_set_new(data, task->evals[i].name, describe_data(task->evals[i].data));
     return data;
 }
 

@@ -5,7 +5,7 @@
  *   format    "shardbert-run-1"
  *   finished  false from the first step on, true once everything else is written
  *   task      mlm, classify, ...
- *   settings  the JOB settings as text, one key=value a line
+ *   settings  the JOB settings as text, one key=value a line; settings_hash names them
  *   inputs    what it started from: by the key of the setting, names of files and their content
  *   data      by split: samples, tokens, and the fingerprint of the prepared data
  *   scores    by split: the numbers of the last evaluation
