@@ -86,13 +86,22 @@ struct sb_msg *sb_msg_new(Sb__Head *head, struct sb_frame *frame0, struct sb_fra
     head->version = SB_PROTOCOL_VERSION;
     head->n_checksums = checksum ? msg->frame_count : 0;
     head->checksums = head->n_checksums ? checksums : NULL;
-    msg->head_bytes = sb__head__get_packed_size(head);
+    size_t packed = sb__head__get_packed_size(head);
+    msg->head_bytes = packed + SB_SEAL_BYTES;
     sb_assert(msg->head_bytes <= SB_HEAD_BYTES_MAX);
     msg->head = sb_alloc(msg->head_bytes);
     sb__head__pack(head, msg->head);
+    sb_msg_seal(msg);
     head->n_checksums = 0; /* the array lives here only */
     head->checksums = NULL;
     return msg;
+}
+
+void sb_msg_seal(struct sb_msg *msg)
+{
+    size_t packed = msg->head_bytes - SB_SEAL_BYTES;
+    uint64_t seal = sb_hash(msg->head, packed);
+    memcpy(msg->head + packed, &seal, SB_SEAL_BYTES);
 }
 
 struct sb_msg *sb_msg_copy(const struct sb_msg *msg)
@@ -383,7 +392,7 @@ static void join_sums(Sb__Done *done, const struct sb_frame *more)
 Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err)
 {
     Sb__Head *head = NULL;
-    if (msg->head_bytes < 1 || msg->head_bytes > SB_HEAD_BYTES_MAX ||
+    if (msg->head_bytes <= SB_SEAL_BYTES || msg->head_bytes > SB_HEAD_BYTES_MAX ||
         msg->frame_count > SB_FRAMES_MAX) {
         sb_err_set(err, SB_ERR_PEER, "a message with a head of %zu bytes and %zu frames",
                    msg->head_bytes, msg->frame_count);
@@ -395,7 +404,14 @@ Sb__Head *sb_msg_open(const struct sb_msg *msg, struct sb_err *err)
                        msg->frames[i]->bytes);
             return NULL;
         }
-    head = sb__head__unpack(NULL, msg->head_bytes, msg->head);
+    size_t packed = msg->head_bytes - SB_SEAL_BYTES;
+    uint64_t seal;
+    memcpy(&seal, msg->head + packed, SB_SEAL_BYTES);
+    if (seal != sb_hash(msg->head, packed)) {
+        sb_err_set(err, SB_ERR_PEER, "a message whose head is damaged, or of another program");
+        return NULL;
+    }
+    head = sb__head__unpack(NULL, packed, msg->head);
     if (!head) {
         sb_err_set(err, SB_ERR_PEER, "a message that cannot be unpacked");
         return NULL;

@@ -19,7 +19,8 @@
 
 enum {
     SB_PROTOCOL_VERSION = 1,
-    SB_HEAD_BYTES_MAX = 64 << 10,
+    SB_HEAD_BYTES_MAX = 64 << 10, /* with its seal */
+    SB_SEAL_BYTES = 8,            /* xxh3-64 of the packed head, behind it */
     SB_FRAME_BYTES_MAX = 64 << 20,
     SB_FRAMES_MAX = 2,
     SB_HEAD_SUMS_MAX = 1024, /* more sums of a DONE follow as frame 0 */
@@ -56,6 +57,8 @@ struct sb_msg {
  */
 struct sb_msg *sb_msg_new(Sb__Head *head, struct sb_frame *frame0, struct sb_frame *frame1,
                           bool checksum);
+/* Makes the seal fit the packed head: after a change to it, which only tests make. */
+void sb_msg_seal(struct sb_msg *msg);
 struct sb_msg *sb_msg_copy(const struct sb_msg *msg); /* shares the frames */
 void sb_msg_free(struct sb_msg **msg);
 /* Head and frames in bytes. */

@@ -32,8 +32,9 @@
 #define CALLS(X)                                                                                   \
     X(fopen)                                                                                       \
     X(fwrite)                                                                                      \
-    X(fflush) X(fclose) X(fsync) X(rename) X(unlink) X(mkdir) X(rmdir) X(open) X(opendir) X(mmap)  \
-        X(malloc) X(calloc) X(realloc) X(pthread_create) X(socket) X(bind) X(listen) X(connect)
+    X(fflush)                                                                                      \
+    X(fclose) X(fsync) X(rename) X(unlink) X(mkdir) X(rmdir) X(open) X(opendir) X(mmap) X(malloc)  \
+        X(calloc) X(realloc) X(pthread_create) X(socket) X(bind) X(listen) X(connect)
 
 enum call {
 #define CALL(name) CALL_##name,

@@ -95,13 +95,15 @@ static void put(struct sim *sim, uint64_t from, uint64_t to, struct sb_msg *msg)
         (struct flight){sim->now_ns + delay, sim->number++, from, to, msg};
 }
 
-/* Bits of the head are flipped, frames are cut or left out, and the sender is anybody: a worker, a
- * server, a stranger. */
+/* Bits of the head are flipped, often with a seal that fits, frames are cut or left out, and the
+ * sender is anybody: a worker, a server, a stranger. */
 static void forge(struct sim *sim, const struct sb_msg *msg)
 {
     struct sb_msg *other = sb_msg_copy(msg);
     for (uint64_t flips = draw(sim) % 4; flips > 0; flips--)
         other->head[draw(sim) % other->head_bytes] ^= (uint8_t)(1u << draw(sim) % 8);
+    if (chance(sim, 900))
+        sb_msg_seal(other);
     copy_frames(other);
     if (other->frame_count && chance(sim, 300))
         other->frames[0]->bytes = draw(sim) % (other->frames[0]->bytes + 1);
