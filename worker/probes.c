@@ -93,20 +93,25 @@ int sb_probes_before(struct sb_task *task, struct sb_err *err)
     return rc;
 }
 
-/* {"before", "after"} from the log: the evaluation of step 0, and the last one. */
+/*
+ * {"before", "after"} from the log: the evaluation of step 0, and that of the model that is
+ * written: the last one, or the best where the run keeps that.
+ */
 static json_t *perplexities(const char *history)
 {
     json_t *root = json_loads(history ? history : "{}", 0, NULL);
     const json_t *log = json_object_get(root, "log_history");
+    bool best = json_is_true(json_object_get(root, "best_is_model"));
+    json_int_t best_step =
+        json_integer_value(json_object_get(json_object_get(root, "best"), "step"));
     json_t *found = json_pack("{s:n, s:n}", "before", "after");
     for (size_t i = 0; i < json_array_size(log); i++) {
         const json_t *entry = json_array_get(log, i);
         json_t *value = json_object_get(entry, "eval_perplexity");
-        if (!value)
-            continue;
-        if (json_integer_value(json_object_get(entry, "step")) == 0)
+        json_int_t step = json_integer_value(json_object_get(entry, "step"));
+        if (value && step == 0)
             json_object_set(found, "before", value);
-        else
+        if (value && (!best || step == best_step))
             json_object_set(found, "after", value);
     }
     json_decref(root);
