@@ -274,11 +274,11 @@ static void say_unit(const struct plan *plan, size_t index, const char *what)
                  sb_text("output_dir", unit->folder), sb_text("what", what));
 }
 
-static const char *words_of(enum sb_output_state state)
+static const char *words_of(enum sb_output_state state, bool fresh)
 {
     return state == SB_OUTPUT_FINISHED  ? "is done"
            : state == SB_OUTPUT_BEGUN   ? "goes on from its checkpoint"
-           : state == SB_OUTPUT_CHANGED ? "is done anew"
+           : state == SB_OUTPUT_CHANGED ? (fresh ? "is done anew" : "has changed")
                                         : "is to be done";
 }
 
@@ -316,7 +316,7 @@ static int make_plan(struct plan *plan, const struct order *order, struct sb_err
     }
     if (order->plan_only)
         for (size_t i = 0; i < plan->count; i++)
-            say_unit(plan, i, words_of(plan->states[i]));
+            say_unit(plan, i, words_of(plan->states[i], order->fresh));
     if (changed_count && !order->fresh)
         return sb_err_set(err, why.code, "%s", why.text);
     return order->fresh && !order->plan_only ? forget(plan, changed_count, err) : 0;
@@ -351,7 +351,7 @@ static int run_one(struct sb_unit_result *result, const struct plan *plan, size_
     struct sb_argv words = SB_ARGV_INIT;
     int code = 0;
     result->done_before = plan->states[index] == SB_OUTPUT_FINISHED;
-    say_unit(plan, index, words_of(plan->states[index]));
+    say_unit(plan, index, words_of(plan->states[index], order->fresh));
     if (!result->done_before) {
         code = tell(&words, order, plan, &plan->units[index], err);
         if (code == 0)
