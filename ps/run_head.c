@@ -17,12 +17,34 @@ void sb_run_head_release(struct sb_run_head *head)
     sb_run_head_init(head);
 }
 
-static struct sb_embed_head_options options_of(const struct sb_job *job)
+static enum sb_embed_head_kind kind_of(const char *name)
 {
+    return !strcmp(name, "centroid")         ? SB_EMBED_HEAD_CENTROID
+           : !strcmp(name, "differentiable") ? SB_EMBED_HEAD_LINEAR
+                                             : SB_EMBED_HEAD_LOGISTIC;
+}
+
+/* weights [label_count]: filled where the job names them. */
+static struct sb_embed_head_options options_of(const struct sb_job *job, double *weights,
+                                               size_t label_count)
+{
+    const struct sb_list *list = &job->class_weight;
+    bool listed = list->count == label_count && label_count > 1;
+    for (size_t l = 0; listed && l < label_count; l++)
+        weights[l] = strtod(list->items[l], NULL);
     return (struct sb_embed_head_options){
-        .kind = !strcmp(job->head, "centroid") ? SB_EMBED_HEAD_CENTROID : SB_EMBED_HEAD_LOGISTIC,
+        .kind = kind_of(job->head),
         .normalize = job->normalize_embeddings,
-        .logreg = {.C = job->head_C, .tol = job->head_tol, .max_iter = job->head_max_iter},
+        .logreg = {.C = job->head_C,
+                   .tol = job->head_tol,
+                   .max_iter = job->head_max_iter,
+                   .balanced = list->count == 1 && !strcmp(list->items[0], "balanced"),
+                   .class_weights = listed ? weights : NULL},
+        .linear = {.seed = job->seed,
+                   .epochs = job->head_num_epochs,
+                   .batch_size = job->head_batch_size,
+                   .learning_rate = job->head_learning_rate,
+                   .weight_decay = job->head_weight_decay},
     };
 }
 
@@ -30,8 +52,9 @@ int sb_run_head_fit(struct sb_run_head *head, const struct sb_evaluation *evalua
                     char *const *labels, const struct sb_job *job, uint64_t step,
                     struct sb_err *err)
 {
-    const struct sb_embed_head_options options = options_of(job);
     size_t L = evaluation->set->label_count, C = evaluation->set->vector_size;
+    double *weights = sb_calloc(L, sizeof(*weights));
+    const struct sb_embed_head_options options = options_of(job, weights, L);
     float *x;
     int32_t *gold;
     sb_run_head_release(head);
@@ -46,6 +69,7 @@ int sb_run_head_fit(struct sb_run_head *head, const struct sb_evaluation *evalua
         head->texts = n;
         head->step = step;
     }
+    free(weights);
     free(gold);
     free(x);
     return rc;

@@ -67,10 +67,10 @@ static const struct {
     {"problem_type", "classify"},
     {"label_separator", "classify"},
     {"samples_per_label", "classify|setfit"},
-    {"class_weight", "classify"},
+    {"class_weight", "classify|setfit"},
     {"label_smoothing_factor", "classify"},
     {"focal_gamma", "classify"},
-    {"head_learning_rate", "classify|ner"},
+    {"head_learning_rate", "classify|ner|setfit"},
     {"unfreeze_steps", "classify|ner"},
     {"unfreeze_epochs", "classify|ner"},
     {"stride", "ner"},
@@ -84,6 +84,9 @@ static const struct {
     {"head_C", "setfit"},
     {"head_max_iter", "setfit"},
     {"head_tol", "setfit"},
+    {"head_num_epochs", "setfit"},
+    {"head_batch_size", "setfit"},
+    {"head_weight_decay", "setfit"},
     {"loss", "setfit|embed"},
     {"distance_metric", "setfit|embed"},
     {"margin", "setfit|embed"},
@@ -222,7 +225,8 @@ static int check_course(const struct sb_job *job, struct sb_err *err)
     if (job->unfreeze_steps && job->unfreeze_epochs > 0)
         return trouble(job, "unfreeze_epochs", SB_ERR_CONFIG, err,
                        "unfreeze_steps and unfreeze_epochs exclude each other");
-    if (job->head_learning_rate > 0 && job->learning_rate == 0)
+    bool own_head = job->task && !strcmp(job->task, "setfit"); /* trained apart from the body */
+    if (job->head_learning_rate > 0 && job->learning_rate == 0 && !own_head)
         return trouble(job, "head_learning_rate", SB_ERR_CONFIG, err,
                        "head_learning_rate needs a learning_rate above 0; freeze: body trains the "
                        "classifier alone");

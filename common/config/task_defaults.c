@@ -10,7 +10,8 @@ static const struct {
 } defaults[] = {
     {"setfit", "batch_size", "16"},          {"setfit", "num_train_epochs", "1"},
     {"setfit", "learning_rate", "2.0e-5"},   {"setfit", "warmup_ratio", "0.1"},
-    {"setfit", "weight_decay", "0.01"},      {"setfit", "loss", "cosine_similarity"},
+    {"setfit", "weight_decay", "0.01"},      {"setfit", "head_learning_rate", "0.01"},
+    {"setfit", "loss", "cosine_similarity"},
     {"setfit", "distance_metric", "cosine"},
 };
 

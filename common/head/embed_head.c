@@ -38,10 +38,12 @@ void sb_embed_head_normalize(float *x, size_t n, size_t C)
 static void begin_head(struct sb_embed_head *head, size_t C, char *const *labels,
                        size_t label_count, const struct sb_embed_head_options *options)
 {
+    bool of_objective =
+        options->kind == SB_EMBED_HEAD_LOGISTIC || options->kind == SB_EMBED_HEAD_ONE_VS_REST;
     *head = (struct sb_embed_head){
         .kind = options->kind,
         .normalize = options->normalize || options->kind == SB_EMBED_HEAD_CENTROID,
-        .C = options->kind == SB_EMBED_HEAD_CENTROID ? 0 : options->logreg.C,
+        .C = of_objective ? options->logreg.C : 0,
         .embedding_size = C,
         .label_count = label_count,
     };
@@ -129,6 +131,36 @@ static int fit_classes(struct sb_embed_head *head, struct sb_logreg_report *repo
     return rc;
 }
 
+/* balanced: as scikit-learn weighs classes. */
+static int fit_linear(struct sb_embed_head *head, struct sb_logreg_report *report, const float *x,
+                      const int32_t *classes, size_t n, const struct sb_embed_head_options *asked,
+                      struct sb_err *err)
+{
+    struct sb_linear_head_options options = asked->linear;
+    size_t K = head->class_count;
+    if (K < 2)
+        return sb_err_set(err, SB_ERR_DATA, "linear head: fewer than two classes have a sample");
+    for (size_t i = 0; i < n * head->embedding_size; i++)
+        if (!isfinite(x[i]))
+            return sb_err_set(err, SB_ERR_DATA, "linear head: an embedding is not finite");
+    double *weights = sb_calloc(K, sizeof(*weights));
+    for (size_t i = 0; i < n; i++)
+        weights[classes[i]]++;
+    for (size_t k = 0; k < K; k++) {
+        double given =
+            asked->logreg.class_weights ? asked->logreg.class_weights[head->classes[k]] : 1;
+        weights[k] = asked->logreg.balanced ? given * (double)n / ((double)K * weights[k]) : given;
+    }
+    options.class_weights = weights;
+    double loss = sb_linear_head_fit(head->coef, head->intercept, x, classes, n,
+                                     head->embedding_size, K, &options);
+    if (report)
+        *report = (struct sb_logreg_report){
+            .objective = loss, .iterations = options.epochs, .converged = true};
+    free(weights);
+    return 0;
+}
+
 int sb_embed_head_fit(struct sb_embed_head *head, struct sb_logreg_report *report, const float *x,
                       const int32_t *gold, size_t n, size_t C, char *const *labels,
                       size_t label_count, const struct sb_embed_head_options *options,
@@ -143,6 +175,8 @@ int sb_embed_head_fit(struct sb_embed_head *head, struct sb_logreg_report *repor
     int rc = 0;
     if (options->kind == SB_EMBED_HEAD_LOGISTIC) {
         rc = fit_classes(head, report, seen, classes, n, &options->logreg, err);
+    } else if (options->kind == SB_EMBED_HEAD_LINEAR) {
+        rc = fit_linear(head, report, seen, classes, n, options, err);
     } else if (n == 0) {
         rc = sb_err_set(err, SB_ERR_DATA, "centroids: there is no sample");
     } else {

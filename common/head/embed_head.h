@@ -3,6 +3,8 @@
  *
  *     logistic regression  z = W x + b;  p = softmax z, or 1 / (1 + e^-z) of the second of two
  *     one against the rest z = W x + b;  p of each label = 1 / (1 + e^-z)
+ *     linear               z = W x + b, a row for each of two and more; p = softmax z; trained by
+ *                          gradients (linear_head.h)
  *     centroid             the baseline: z = 20 cos(x, mean of the class's unit vectors), p =
  * softmax z
  *
@@ -20,6 +22,7 @@
 #define SB_EMBED_HEAD_H
 
 #include "err.h"
+#include "linear_head.h"
 #include "logreg.h"
 
 #include <jansson.h>
@@ -31,13 +34,14 @@ enum sb_embed_head_kind {
     SB_EMBED_HEAD_LOGISTIC,
     SB_EMBED_HEAD_ONE_VS_REST,
     SB_EMBED_HEAD_CENTROID,
+    SB_EMBED_HEAD_LINEAR,
 };
 
 /* Life: fitted or read, then any use, release; release after a failure is harmless. */
 struct sb_embed_head {
     enum sb_embed_head_kind kind;
     bool normalize; /* centroid: always */
-    double C;       /* what the fit was asked for; centroid: 0 */
+    double C;       /* what the fit was asked for; centroid, linear: 0 */
     size_t embedding_size, row_count;
     double *coef;      /* [row_count, embedding_size] */
     double *intercept; /* [row_count] */
@@ -56,16 +60,16 @@ struct sb_embed_head {
 struct sb_embed_head_options {
     enum sb_embed_head_kind kind;
     bool normalize;
-    struct sb_logreg_options logreg; /* class_weights: [label_count] */
+    struct sb_logreg_options logreg;      /* class_weights: [label_count], also of LINEAR */
+    struct sb_linear_head_options linear; /* LINEAR; its class_weights are not used */
 };
 
 /*
- * One label a sample.  kind LOGISTIC or CENTROID.
+ * One label a sample.  kind LOGISTIC, CENTROID or LINEAR.
  *
- *   out  report  may be NULL; zeros for CENTROID, which is converged
- *   in   x       [n, C]
- *        gold    [n]  0 .. label_count-1; labels that no sample has are left out of the fit and
- *                     have probability 0
+ *   out  report  may be NULL; zeros for CENTROID, which is converged; of LINEAR the loss of the
+ * last epoch, and its epochs in   x       [n, C] gold    [n]  0 .. label_count-1; labels that no
+ * sample has are left out of the fit and have probability 0
  *
  * Errors as sb_logreg_fit's.
  */

@@ -18,6 +18,7 @@ static const char *const kind_names[] = {
     [SB_EMBED_HEAD_LOGISTIC] = "logistic_regression",
     [SB_EMBED_HEAD_ONE_VS_REST] = "one_vs_rest",
     [SB_EMBED_HEAD_CENTROID] = "centroid",
+    [SB_EMBED_HEAD_LINEAR] = "linear",
 };
 enum { KINDS = sizeof(kind_names) / sizeof(kind_names[0]) };
 
@@ -68,8 +69,7 @@ static json_t *head_as_json(const struct sb_embed_head *head)
     json_object_set_new(root, "classes", classes);
     json_object_set_new(root, "embedding_size", json_integer((json_int_t)head->embedding_size));
     json_object_set_new(root, "normalize_embeddings", json_boolean(head->normalize));
-    json_object_set_new(root, "C",
-                        head->kind == SB_EMBED_HEAD_CENTROID ? json_null() : json_real(head->C));
+    json_object_set_new(root, "C", head->C > 0 ? json_real(head->C) : json_null());
     json_object_set_new(root, "coef_hash", json_string(hash));
     return root;
 }
@@ -142,7 +142,7 @@ static int read_kind(struct sb_embed_head *head, const struct reading *file)
             return 0;
         }
     }
-    return refuse(file, "kind", "logistic_regression, one_vs_rest or centroid");
+    return refuse(file, "kind", "logistic_regression, one_vs_rest, linear or centroid");
 }
 
 /* A list of different names; numbers receives the place of each. */

@@ -313,7 +313,7 @@ static struct sb_embed_loss items_loss(const struct sb_embedding *embedding,
     return sb_loss_cosine(group, arena, &pairs);
 }
 
-/* Equal texts have equal names. */
+/* Equal texts have equal names, and so have texts of one class where classes are known. */
 static int name_texts(uint64_t *names, const struct sb_embedding *embedding,
                       const struct sb_embed_step *s, struct sb_arena *arena, struct sb_err *err)
 {
@@ -322,6 +322,10 @@ static int name_texts(uint64_t *names, const struct sb_embedding *embedding,
         for (uint32_t t = 0; t < s->items[i].text_count; t++) {
             uint64_t text = s->items[i].texts[t];
             uint32_t length = source->length(source->context, text);
+            if (source->has_classes && s->items[i].class_id >= 0) {
+                names[s->first_row[i] + t] = (uint64_t)s->items[i].class_id;
+                continue;
+            }
             int32_t *ids = sb_arena_array(arena, int32_t, length + 1);
             if (source->read(source->context, text, ids, err) < 0)
                 return -1;

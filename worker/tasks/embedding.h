@@ -34,7 +34,10 @@ struct sb_item {
 
 /* Where items come from.  Pure: equal arguments, equal answers. */
 struct sb_item_source {
-    uint64_t count; /* items of an epoch */
+    uint64_t count;   /* items of an epoch */
+    bool has_classes; /* multiple_negatives_ranking: texts of one class are not each other's
+                       * negatives
+                       */
     int (*item)(const void *context, uint64_t epoch, uint64_t k, struct sb_item *item,
                 struct sb_err *err);
     /* Tokens of a text, specials included; 0 if it cannot be read (then read says why). */

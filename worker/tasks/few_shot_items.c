@@ -198,6 +198,7 @@ static int make_item(const void *context, uint64_t epoch, uint64_t k, struct sb_
 struct sb_item_source sb_few_shot_items_source(const struct sb_few_shot_items *items)
 {
     return (struct sb_item_source){.count = items->count,
+                                   .has_classes = true,
                                    .item = make_item,
                                    .length = text_length,
                                    .read = read_text,

@@ -31,6 +31,22 @@ static struct sb_few_shot_items_options items_options(const struct sb_job *job,
     };
 }
 
+/* A list has a weight above 0 for each class. */
+static int check_weights(const struct sb_task *task, struct sb_err *err)
+{
+    const struct sb_list *list = &task->job->class_weight;
+    bool word = list->count == 1;
+    bool fits = word || !list->count || list->count == task->bert.config.label_count;
+    for (size_t i = 0; fits && !word && i < list->count; i++)
+        fits = strtod(list->items[i], NULL) > 0;
+    if (fits)
+        return 0;
+    sb_err_set(err, SB_ERR_CONFIG,
+               "class_weight is none, balanced, or a weight above 0 for each of the %zu classes",
+               task->bert.config.label_count);
+    return sb_job_place(task->job, "class_weight", err);
+}
+
 /* The head is fitted on all vectors at once, in one place, and travels as text. */
 static int check_head(const struct sb_task *task, struct sb_err *err)
 {
@@ -52,6 +68,8 @@ static int check_head(const struct sb_task *task, struct sb_err *err)
                    chosen->count, C, most, most / K);
         return sb_job_place(task->job, "samples_per_label", err);
     }
+    if (check_weights(task, err) < 0)
+        return -1;
     if (K * (C + 1) * NUMBER_BYTES > HEAD_BYTES_MAX)
         return sb_err_set(
             err, SB_ERR_DATA,
@@ -114,8 +132,8 @@ int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
     float *vectors = sb_alloc(SB_EVAL_SLOT_SAMPLES * C * sizeof(*vectors));
     sb_assert(count <= SB_EVAL_SLOT_SAMPLES);
     int rc = sb_evaluate_vectors(&task->bert, set->data, task->tokenizer, samples, count,
-                                 &task->sentence, task->job->max_tokens_per_pass,
-                                 &task->pass_arena, stats, labels, vectors, err);
+                                 &task->sentence, task->job->max_tokens_per_pass, &task->pass_arena,
+                                 stats, labels, vectors, err);
     for (size_t i = 0; rc == 0 && i < SB_EVAL_SLOT_SAMPLES; i++) {
         double *row = rows + i * (1 + C);
         row[0] = i < count ? labels[i] : -1;
