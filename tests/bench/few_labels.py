@@ -18,8 +18,8 @@ def few_lines(build, train, per_label, seed):
 
 def embeddings(build, body, path, work):
     """One row for each line of a label<TAB>text file; kept in work."""
-    name = os.path.basename(os.path.dirname(path)) + "-" + os.path.basename(path) + "-" + os.path.basename(body)
-    kept = os.path.join(work, name + ".npy")
+    when = os.stat(os.path.join(body, "model.safetensors")).st_mtime_ns
+    kept = os.path.join(work, f"{os.path.basename(os.path.dirname(path))}-{os.path.basename(path)}-{when}.npy")
     if not os.path.exists(kept):
         texts, _ = bag_of_words.read(path)
         lines = "".join(json.dumps({"text": t}) + "\n" for t in texts)
