@@ -326,6 +326,10 @@ static int check_data(const struct sb_job *job, struct sb_err *err)
                        job->max_seq_length);
     if (check_columns(job, err) < 0)
         return -1;
+    if (job->negative_column && job->label_column)
+        return trouble(job, "negative_column", SB_ERR_CONFIG, err,
+                       "negative_column and label_column exclude each other: a pair has a score or "
+                       "a negative");
     return check_standard_input(job, err);
 }
 

@@ -27,6 +27,7 @@ enum {
     SB_CACHE_TRUNCATED = 1,
     SB_CACHE_CONTINUES = 2, /* a further window of the sentence that the sample before is of */
     SB_CACHE_SCORE = 4,     /* the label is a number: the bits of a float */
+    SB_CACHE_BEGINS = 8,    /* the first text of a pair or triplet; the others follow */
 };
 
 /* The code of a token in data of words: 0, or the label of its word, and whether it begins it. */

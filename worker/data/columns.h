@@ -17,7 +17,16 @@ struct sb_columns {
     size_t count; /* that every row has */
     size_t text, pair, label;
     bool has_pair, has_label;
+    size_t negatives[SB_NEGATIVES_MAX]; /* [negative_count] */
+    size_t negative_count;
 };
+
+/* What the two texts of a pair are called where no setting says so; NULL ends the list. */
+extern const struct sb_pair_names {
+    const char *anchor, *positive;
+} sb_pair_names[];
+/* What its score may be called; NULL ends the list. */
+extern const char *const sb_score_names[];
 
 /* A column that is not just a number has a name, and names stand in a header. */
 bool sb_columns_need_header(const struct sb_reader_options *options);
@@ -31,5 +40,15 @@ bool sb_columns_need_header(const struct sb_reader_options *options);
  */
 int sb_columns_resolve(struct sb_columns *columns, const struct sb_reader_options *options,
                        const struct sb_field *row, size_t count, bool header, struct sb_err *err);
+
+/*
+ * The same for pairs, alone, with a score or with negatives.  Without settings: with a header the
+ * columns of sb_pair_names, of sb_score_names, and those named negative or negative_1, negative_2
+ * ...; else of two columns the first is the anchor and the second its positive, and a third is a
+ * score if it is a number in this row, else a negative.
+ */
+int sb_columns_resolve_pairs(struct sb_columns *columns, const struct sb_reader_options *options,
+                             const struct sb_field *row, size_t count, bool header,
+                             struct sb_err *err);
 
 #endif

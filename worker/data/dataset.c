@@ -35,6 +35,7 @@ struct sb_dataset {
     int32_t *first_labels, *rest_labels;
     enum sb_label_form label_form;
     struct sb_label_sets sets; /* SB_LABEL_SET: the labels of the cache are sets of classes */
+    enum sb_pair_form form;
 };
 
 enum { LENGTH_MIN = 4 }; /* [CLS] a [SEP] and one token of a pair's second text, or its [SEP] */
@@ -74,6 +75,10 @@ static void make_key(char key[SB_HASH_TEXT_BYTES], const struct opening *opening
         add_text(&text, "label_separator", options->source.label_separator);
     if (options->kind == SB_DATA_WORDS)
         sb_bytes_printf(&text, "stride=%zu\n", options->stride);
+    if (options->kind == SB_DATA_PAIRS) {
+        sb_bytes_printf(&text, "score_max=%.17g\n", options->score_max);
+        add_text(&text, "negative_column", options->source.negative_column);
+    }
     add_text(&text, "text_column", options->source.text_column);
     add_text(&text, "text_pair_column", options->source.text_pair_column);
     add_text(&text, "label_column", options->source.label_column);
@@ -299,6 +304,26 @@ static int map_codes(struct sb_dataset *dataset, const struct sb_dataset_options
     return 0;
 }
 
+/* The first record says what all are: a text that begins one, and the texts until the next. */
+static int find_form(struct sb_dataset *dataset, struct sb_err *err)
+{
+    uint64_t count = dataset->cache.counts.samples, texts = 0;
+    bool scored = false;
+    for (uint64_t i = 0; i < count && i <= 3; i++) {
+        struct sb_cache_entry entry;
+        if (sb_cache_entry_read(&dataset->cache, i, &entry, err) < 0)
+            return -1;
+        if (i && (entry.flags & SB_CACHE_BEGINS))
+            break;
+        scored = scored || (entry.flags & SB_CACHE_SCORE);
+        texts++;
+    }
+    if (texts < 2 || texts > 3 || count % texts)
+        return sb_err_set(err, SB_ERR_DATA, "'%s' is not data of pairs", dataset->cache.path);
+    dataset->form = texts == 3 ? SB_PAIR_TRIPLET : scored ? SB_PAIR_SCORED : SB_PAIR_PLAIN;
+    return 0;
+}
+
 int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *tokenizer,
                     const struct sb_dataset_options *options, struct sb_err *err)
 {
@@ -330,6 +355,8 @@ int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *toke
     if (rc == 0 && made->label_form == SB_LABEL_SET)
         rc = sb_label_sets_init(&made->sets, made->cache.labels, made->cache.label_count, options,
                                 err);
+    if (rc == 0 && options->kind == SB_DATA_PAIRS)
+        rc = find_form(made, err);
 done:
     sb_paths_free(&opening.paths, &opening.path_count);
     sb_bytes_release(&opening.stamp);
@@ -373,6 +400,35 @@ bool sb_dataset_mlm_kind(enum sb_dataset_kind *kind, const char *grouping)
 uint64_t sb_dataset_count(const struct sb_dataset *dataset)
 {
     return dataset->cache.counts.samples;
+}
+
+uint32_t sb_dataset_item_texts(const struct sb_dataset *dataset)
+{
+    return dataset->form == SB_PAIR_NONE ? 1 : dataset->form == SB_PAIR_TRIPLET ? 3 : 2;
+}
+
+uint64_t sb_dataset_item_count(const struct sb_dataset *dataset)
+{
+    return dataset->cache.counts.samples / sb_dataset_item_texts(dataset);
+}
+
+enum sb_pair_form sb_dataset_pair_form(const struct sb_dataset *dataset)
+{
+    return dataset->form;
+}
+
+int sb_dataset_pair_score(const struct sb_dataset *dataset, uint64_t item, float *score,
+                          struct sb_err *err)
+{
+    struct sb_cache_entry entry;
+    sb_assert(dataset->form == SB_PAIR_SCORED);
+    if (sb_cache_entry_read(&dataset->cache, 2 * item, &entry, err) < 0)
+        return -1;
+    if (!(entry.flags & SB_CACHE_SCORE))
+        return sb_err_set(err, SB_ERR_DATA, "'%s': pair %" PRIu64 " has no score; remove the file",
+                          dataset->cache.path, item);
+    memcpy(score, &entry.label, sizeof(*score));
+    return 0;
 }
 
 uint64_t sb_dataset_token_count(const struct sb_dataset *dataset)

@@ -28,6 +28,15 @@ enum sb_dataset_kind {
     SB_DATA_PACK,     /* mlm, a line is a sequence; sequences share samples (grouping.h) */
     SB_DATA_PACK_DOCUMENTS, /* the same, a document is a sequence */
     SB_DATA_HF,             /* mlm, as Hugging Face's run_mlm.py joins and cuts texts */
+    SB_DATA_PAIRS, /* embed, one sample a text; those of a pair or triplet follow each other */
+};
+
+/* What the records of SB_DATA_PAIRS are, all of them. */
+enum sb_pair_form {
+    SB_PAIR_NONE,    /* no pairs */
+    SB_PAIR_PLAIN,   /* anchor, positive */
+    SB_PAIR_SCORED,  /* two texts and how alike they are, from -1 to 1 */
+    SB_PAIR_TRIPLET, /* anchor, positive, negative; of several negatives there is one for each */
 };
 
 struct sb_dataset_options {
@@ -45,6 +54,7 @@ struct sb_dataset_options {
      */
     char *const *labels;
     size_t label_count;
+    double score_max; /* SB_DATA_PAIRS: scores are divided by it */
     const char *cache_dir;
     size_t threads; /* that tokenise; one more reads and writes */
     /* Called now and then while data is prepared; may be NULL.  total_bytes 0: unknown. */
@@ -65,7 +75,17 @@ int sb_dataset_open(struct sb_dataset **dataset, const struct sb_wordpiece *toke
                     const struct sb_dataset_options *options, struct sb_err *err);
 void sb_dataset_free(struct sb_dataset **dataset);
 
-uint64_t sb_dataset_count(const struct sb_dataset *dataset);       /* samples */
+uint64_t sb_dataset_count(const struct sb_dataset *dataset); /* samples */
+/*
+ * What a step takes one of at a time: a sample, or a pair or triplet.  Item k of the data has the
+ * samples k * texts .. k * texts + texts - 1, all of type 0.
+ */
+uint64_t sb_dataset_item_count(const struct sb_dataset *dataset);
+uint32_t sb_dataset_item_texts(const struct sb_dataset *dataset);
+enum sb_pair_form sb_dataset_pair_form(const struct sb_dataset *dataset);
+/* SB_PAIR_SCORED: the score of an item. */
+int sb_dataset_pair_score(const struct sb_dataset *dataset, uint64_t item, float *score,
+                          struct sb_err *err);
 uint64_t sb_dataset_token_count(const struct sb_dataset *dataset); /* specials included */
 uint64_t sb_dataset_truncated_count(const struct sb_dataset *dataset);
 /* 32 hexadecimal digits: content and settings, not paths. */

@@ -13,8 +13,9 @@
 enum {
     CHUNK_BYTES = 256 << 10, /* of text, unless one text is longer */
     CHUNK_ITEMS = 4096,
-    PIECE_BYTES = 64 << 10, /* longer texts are encoded piece by piece */
-    KEPT_BYTES = 4 << 20,   /* a chunk that grew beyond this gives its memory back */
+    RECORD_ITEMS = 3 * SB_NEGATIVES_MAX, /* at most: triplets with one anchor */
+    PIECE_BYTES = 64 << 10,              /* longer texts are encoded piece by piece */
+    KEPT_BYTES = 4 << 20,                /* a chunk that grew beyond this gives its memory back */
 };
 
 #define NO_PAIR SIZE_MAX
@@ -24,6 +25,7 @@ struct item {
     size_t pair_at, pair_bytes; /* pair_at NO_PAIR: none */
     int32_t label;              /* provisional id */
     bool ends_text;
+    uint16_t flags; /* of its entry in the cache */
     /* What tokenising found: tokens of each text that are kept.  No specials yet. */
     uint32_t first, second;
     bool truncated;
@@ -65,6 +67,7 @@ struct preparation {
     struct sb_grouping grouping; /* of the kinds that join texts */
     char *path;                  /* of the record before */
     bool ended;
+    enum sb_pair_form form; /* of all records; 0: none was read */
 };
 
 /* --- tokenising: runs on the threads --- */
@@ -205,8 +208,7 @@ static int write_sample(struct preparation *p, const struct item *item, const in
         .label = item->label,
         .length = (uint16_t)length,
         .first_length = (uint16_t)first_length,
-        .flags = (item->truncated ? SB_CACHE_TRUNCATED : 0) |
-                 (p->ring.options->source.label_form == SB_LABEL_SCORE ? SB_CACHE_SCORE : 0),
+        .flags = (uint16_t)(item->flags | (item->truncated ? SB_CACHE_TRUNCATED : 0)),
     };
     return sb_cache_writer_add(p->writer, entry, p->sample, err);
 }
@@ -338,6 +340,8 @@ static void hash_record(struct sb_hasher *hasher, const struct sb_record *record
     hash_text(hasher, record->text, record->text_bytes);
     hash_text(hasher, record->text_pair, record->text_pair_bytes);
     hash_text(hasher, record->label, record->label ? strlen(record->label) : 0);
+    for (size_t i = 0; i < record->negative_count; i++)
+        hash_text(hasher, record->negatives[i].text, record->negatives[i].bytes);
 }
 
 static struct item *add_item(struct chunk *chunk)
@@ -363,6 +367,84 @@ static void add_document_part(struct preparation *p, struct chunk *chunk,
     sb_bytes_append(&chunk->text, record->text, record->text_bytes);
 }
 
+/* ---- pairs: every text is a sample of its own ---- */
+
+static const char *form_name(enum sb_pair_form form)
+{
+    return form == SB_PAIR_SCORED    ? "a pair with a score"
+           : form == SB_PAIR_TRIPLET ? "a pair with a negative"
+                                     : "a pair without score or negative";
+}
+
+static int check_form(struct preparation *p, const struct sb_record *record, struct sb_err *err)
+{
+    enum sb_pair_form form = record->negative_count ? SB_PAIR_TRIPLET
+                             : record->label        ? SB_PAIR_SCORED
+                                                    : SB_PAIR_PLAIN;
+    if (!p->form)
+        p->form = form;
+    if (p->form == form)
+        return 0;
+    return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": %s, where the first record is %s",
+                      record->path, record->line, form_name(form), form_name(p->form));
+}
+
+/* The score of a pair, of score_max, as the bits of a float. */
+static int find_pair_score(const struct preparation *p, const struct sb_record *record,
+                           int32_t *bits, struct sb_err *err)
+{
+    double max = p->ring.options->score_max;
+    float score;
+    bool may_be_names = record->line == 1 && !p->ring.options->source.header;
+    if (find_score(record, bits, may_be_names ? NULL : err) < 0)
+        return !may_be_names ? -1
+                             : sb_err_set(err, SB_ERR_DATA,
+                                          "%s:1: the score '%.80s' is not a number; if the first "
+                                          "line names the columns, set header: true",
+                                          record->path, record->label);
+    memcpy(&score, bits, sizeof(score));
+    if (!(score >= -max && score <= max))
+        return sb_err_set(err, SB_ERR_DATA,
+                          "%s:%" PRIu64 ": the score %.80s is not from %.15g to %.15g%s",
+                          record->path, record->line, record->label, -max, max,
+                          score > max ? "; set score_max to the largest that there is" : "");
+    score = (float)(score / max);
+    memcpy(bits, &score, sizeof(score));
+    return 0;
+}
+
+static struct item *add_text(struct chunk *chunk, const char *text, size_t bytes)
+{
+    struct item *item = add_item(chunk);
+    item->text_bytes = bytes;
+    sb_bytes_append(&chunk->text, text, bytes);
+    return item;
+}
+
+/* A pair; or one triplet for each negative. */
+static int add_pair(struct preparation *p, struct chunk *chunk, const struct sb_record *record,
+                    struct sb_err *err)
+{
+    int32_t score = -1;
+    uint16_t flags = SB_CACHE_BEGINS;
+    if (check_form(p, record, err) < 0)
+        return -1;
+    if (record->label) {
+        flags |= SB_CACHE_SCORE;
+        if (find_pair_score(p, record, &score, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i == 0 || i < record->negative_count; i++) {
+        struct item *anchor = add_text(chunk, record->text, record->text_bytes);
+        anchor->flags = flags;
+        anchor->label = score;
+        add_text(chunk, record->text_pair, record->text_pair_bytes);
+        if (record->negative_count)
+            add_text(chunk, record->negatives[i].text, record->negatives[i].bytes);
+    }
+    return 0;
+}
+
 static int add_record(struct preparation *p, struct chunk *chunk, const struct sb_record *record,
                       struct sb_err *err)
 {
@@ -377,11 +459,15 @@ static int add_record(struct preparation *p, struct chunk *chunk, const struct s
     /* An empty line is a text to Hugging Face's script, and to nobody else. */
     if (record->blank && kind != SB_DATA_HF)
         return 0;
+    if (p->ring.options->kind == SB_DATA_PAIRS)
+        return add_pair(p, chunk, record, err);
     int32_t label;
     if (find_label(p, record, &label, err) < 0)
         return -1;
     struct item *item = add_item(chunk);
     item->label = label;
+    if (p->ring.options->source.label_form == SB_LABEL_SCORE)
+        item->flags |= SB_CACHE_SCORE;
     item->ends_text = joins;
     item->text_bytes = record->text_bytes;
     sb_bytes_append(&chunk->text, record->text, record->text_bytes);
@@ -396,8 +482,7 @@ static int add_record(struct preparation *p, struct chunk *chunk, const struct s
 static int fill_chunk(struct preparation *p, struct chunk *chunk, struct sb_err *err)
 {
     struct sb_record record;
-    /* A record adds two items at most. */
-    while (chunk->text.count < CHUNK_BYTES && chunk->item_count + 2 <= CHUNK_ITEMS) {
+    while (chunk->text.count < CHUNK_BYTES && chunk->item_count + RECORD_ITEMS <= CHUNK_ITEMS) {
         int rc = sb_reader_next(p->reader, &record, err);
         if (rc < 0 || (rc > 0 && add_record(p, chunk, &record, err) < 0))
             return -1;

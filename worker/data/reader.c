@@ -38,6 +38,7 @@ struct sb_reader {
 
     json_t *json;
     struct sb_bytes label; /* that is no cell as it stands */
+    struct sb_text_part negatives[SB_NEGATIVES_MAX];
 
     uint64_t total_bytes, done_bytes; /* done: of the files before this one */
 };
@@ -61,6 +62,7 @@ int sb_reader_open(struct sb_reader **reader, const struct sb_reader_options *op
     r->options.text_pair_column = copy_or_null(options->text_pair_column);
     r->options.label_column = copy_or_null(options->label_column);
     r->options.label_separator = copy_or_null(options->label_separator);
+    r->options.negative_column = copy_or_null(options->negative_column);
     r->paths = paths;
     r->path_count = count;
     r->total_bytes = sb_paths_bytes(paths, count);
@@ -96,6 +98,7 @@ void sb_reader_free(struct sb_reader **reader)
     free((char *)(uintptr_t)r->options.label_column);
     free((char *)(uintptr_t)r->options.label_separator);
     sb_bytes_release(&r->label);
+    free((char *)(uintptr_t)r->options.negative_column);
     sb_paths_free(&r->paths, &r->path_count);
     free(r);
     *reader = NULL;
@@ -239,7 +242,8 @@ static int first_row(struct sb_reader *r, struct sb_err *err)
     int rc = next_row(r, err);
     if (rc <= 0)
         return rc;
-    if (sb_columns_resolve(&r->columns, &r->options, r->row.fields, r->row.count, header, err) < 0)
+    if ((r->options.pairs ? sb_columns_resolve_pairs : sb_columns_resolve)(
+            &r->columns, &r->options, r->row.fields, r->row.count, header, err) < 0)
         return sb_err_context(err, "%s:%" PRIu64, r->lines.path, r->row_line);
     r->columns_known = true;
     return header ? next_row(r, err) : 1;
@@ -271,6 +275,12 @@ static int next_table_record(struct sb_reader *r, struct sb_record *record, stru
         if (set)
             record->label = sb_label_split(&r->label, record->label, r->options.label_separator);
     }
+    /* Rows have as many negatives as they have: the rest of the cells is empty. */
+    record->negatives = r->negatives;
+    for (size_t i = 0; i < c->negative_count; i++)
+        if (fields[c->negatives[i]].bytes)
+            r->negatives[record->negative_count++] =
+                (struct sb_text_part){fields[c->negatives[i]].text, fields[c->negatives[i]].bytes};
     record->line = r->row_line;
     return 1;
 }
@@ -315,6 +325,70 @@ static int json_label(struct sb_reader *r, const char **label, struct sb_err *er
     return 0;
 }
 
+static int json_score(struct sb_reader *r, struct sb_record *record, const char *key,
+                      struct sb_err *err)
+{
+    const json_t *value = json_object_get(r->json, key);
+    if (!json_is_number(value))
+        return json_trouble(r, key, value ? "is not a number" : "is missing", err);
+    const char *fault = sb_label_from_json(&r->label, value, SB_LABEL_SCORE);
+    record->label = r->label.data;
+    return fault ? json_trouble(r, key, fault, err) : 0;
+}
+
+/* A text or a list of them. */
+static int json_negatives(struct sb_reader *r, struct sb_record *record, const char *key,
+                          struct sb_err *err)
+{
+    const json_t *value = json_object_get(r->json, key);
+    bool list = json_is_array(value);
+    size_t count = list ? json_array_size(value) : 1;
+    if (!value)
+        return json_trouble(r, key, "is missing", err);
+    if (count < 1 || count > SB_NEGATIVES_MAX)
+        return json_trouble(r, key, "must be a text, or a list of 1 to 64", err);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *text = list ? json_array_get(value, i) : value;
+        if (!json_is_string(text))
+            return json_trouble(r, key, "is neither a string nor a list of strings", err);
+        r->negatives[i] = (struct sb_text_part){json_string_value(text), json_string_length(text)};
+    }
+    record->negatives = r->negatives;
+    record->negative_count = count;
+    return 0;
+}
+
+/* The two texts: by their settings, or by the first pair of names of which both are there. */
+static int json_pair(struct sb_reader *r, struct sb_record *record, struct sb_err *err)
+{
+    const struct sb_reader_options *options = &r->options;
+    const char *anchor = options->text_column, *positive = options->text_pair_column;
+    const struct sb_pair_names *names = sb_pair_names;
+    while (names->anchor && ((!anchor && !json_object_get(r->json, names->anchor)) ||
+                             (!positive && !json_object_get(r->json, names->positive))))
+        names++;
+    if (!names->anchor)
+        names = sb_pair_names; /* which is then said to be missing */
+    if (json_text(r, anchor ? anchor : names->anchor, &record->text, &record->text_bytes, err) <
+            0 ||
+        json_text(r, positive ? positive : names->positive, &record->text_pair,
+                  &record->text_pair_bytes, err) < 0)
+        return -1;
+    if (options->label_column)
+        return json_score(r, record, options->label_column, err);
+    if (options->negative_column)
+        return json_negatives(r, record, options->negative_column, err);
+    const char *const *score = sb_score_names;
+    while (*score && !json_object_get(r->json, *score))
+        score++;
+    bool negative = json_object_get(r->json, "negative") != NULL;
+    if (*score && negative)
+        return json_trouble(r, *score, "and 'negative' exclude each other", err);
+    if (*score)
+        return json_score(r, record, *score, err);
+    return negative ? json_negatives(r, record, "negative", err) : 0;
+}
+
 static int parse_json(struct sb_reader *r, struct sb_err *err)
 {
     json_error_t where;
@@ -341,6 +415,10 @@ static int next_json_record(struct sb_reader *r, struct sb_record *record, struc
         return rc;
     if (parse_json(r, err) < 0)
         return -1;
+    if (r->options.pairs) {
+        record->line = r->lines.number;
+        return json_pair(r, record, err) < 0 ? -1 : 1;
+    }
     if (!key && !json_object_get(r->json, "text") && json_object_get(r->json, "sentence1")) {
         key = "sentence1";
         if (!pair_key)
@@ -382,7 +460,7 @@ static bool ends_with(const char *path, size_t bytes, const char *ending)
 static enum format format_of_line(const struct sb_reader *r)
 {
     const struct sb_reader_options *o = &r->options;
-    if (!o->labelled && !o->text_column && !o->text_pair_column)
+    if (!o->labelled && !o->pairs && !o->text_column && !o->text_pair_column)
         return TEXT;
     if (memchr(r->lines.text, '\t', r->lines.bytes))
         return TSV;
@@ -398,7 +476,7 @@ static int find_format(struct sb_reader *r, const char *path, struct sb_err *err
         {".txt", TEXT}, {".tsv", TSV}, {".csv", CSV}, {".jsonl", JSONL}, {".json", JSONL}};
     size_t stem = sb_stream_stem(path);
     const struct sb_reader_options *o = &r->options;
-    bool table = o->labelled || o->text_column || o->text_pair_column;
+    bool table = o->labelled || o->pairs || o->text_column || o->text_pair_column;
     r->format = TEXT;
     bool known = false;
     for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]) && !known; i++) {

@@ -7,7 +7,7 @@
  * line with a tab means tsv.
  *
  * Which columns are meant where the options do not say: columns.h.  JSON lines: text, or sentence1
- * and sentence2; label.
+ * and sentence2; label.  Pairs: the names of columns.h; "negative" may also be a list of texts.
  *
  * Errors name file, line (from 1) and column where there is one; broken UTF-8 is SB_ERR_DATA unless
  * lenient (then U+FFFD, counted).  A line above 16 MiB is an error.
@@ -31,6 +31,13 @@ enum sb_label_form {
 /* Between the classes of a set, in sb_record.label. */
 #define SB_LABEL_SEPARATOR '\x1f'
 
+enum { SB_NEGATIVES_MAX = 64 };
+
+struct sb_text_part {
+    const char *text; /* UTF-8 */
+    size_t bytes;
+};
+
 struct sb_reader_options {
     char *const *paths;
     size_t path_count;
@@ -40,6 +47,9 @@ struct sb_reader_options {
     const char *label_column;
     enum sb_label_form label_form;
     const char *label_separator; /* SB_LABEL_SET; NULL: a comma */
+    bool pairs; /* records are pairs of texts, alone, with a score as their label, or with
+                   negatives; labelled is not asked */
+    const char *negative_column;
     bool header;
     bool lenient;
 };
@@ -51,7 +61,9 @@ struct sb_record {
     size_t text_pair_bytes;
     const char *label; /* NULL if there is none; numbers of JSON are given as text; the classes of a
                           set are joined by SB_LABEL_SEPARATOR, and "" is a set of none */
-    bool blank;        /* text files: an empty line, which ends a document */
+    const struct sb_text_part *negatives; /* [negative_count] */
+    size_t negative_count;
+    bool blank; /* text files: an empty line, which ends a document */
     const char *path;
     uint64_t line;
 };
