@@ -397,19 +397,15 @@ void sb_coordinator_take_group_want(struct sb_coordinator *c, uint64_t peer, con
 
 /* ---- what workers have done ---- */
 
-/*
- * The loss may be anything (a model that blew up); the counts may not.  Of vectors the evaluation
- * itself judges the labels, and what comes too late is answered unread.
- */
-static bool counts_valid(const struct sb_coordinator *c, const Sb__Done *done)
+/* The loss may be anything (a model that blew up); the counts may not.  What stands behind them is
+ * the evaluation's to judge, and what comes too late is answered unread. */
+static bool counts_valid(const Sb__Done *done)
 {
-    const Sb__EvalSet *set = c->evaluation.set;
-    size_t count = set && !set->vector_size ? done->n_sums : SB_SUM_COUNT;
     if (done->kind == SB__WORK_KIND__WORK_EMBED)
         return true;
     if (done->n_sums < SB_SUM_COUNT)
         return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < SB_SUM_COUNT; i++)
         if (i != SB_SUM_LOSS && !(done->sums[i] >= 0 && done->sums[i] <= 1e18))
             return false;
     return true;
@@ -437,7 +433,7 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
 {
     const Sb__Done *done = head->done;
     uint32_t worker = sb_members_find_worker(&c->members, peer);
-    if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(c, done))
+    if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(done))
         return;
     bool current = done->sequence >= c->first_sequence && head->step == c->step;
     sb_coordinator_worker_lives(c, worker);

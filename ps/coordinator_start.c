@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "nodes.h"
 #include "resume.h"
+#include "row_scores.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -70,6 +71,10 @@ static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
     for (size_t i = 0; i < c->members.plan->n_eval_sets; i++) {
         const Sb__EvalSet *set = c->members.plan->eval_sets[i];
         uint64_t width = sb_evaluation_width(set);
+        if (set->row_kind && set->row_width != SB_SCORED_ROW_WIDTH)
+            return sb_err_set(err, SB_ERR_DATA,
+                              "evaluation set '%s' has rows of %" PRIu32 " numbers, not %d",
+                              set->name, set->row_width, SB_SCORED_ROW_WIDTH);
         if (set->slot_count > SPACE_OF_EVALUATION / width)
             return sb_err_set(err, SB_ERR_DATA, "evaluation set '%s' has too many slots: %" PRIu64,
                               set->name, set->slot_count);

@@ -4,6 +4,7 @@
 #include "entities.h"
 #include "intervals.h"
 #include "label_scores.h"
+#include "row_scores.h"
 #include "scores.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ enum { SINGLE, MULTI, SCORE };
 
 static bool has_matrix(const Sb__EvalSet *set)
 {
-    return !set->n_types && set->label_count && set->problem == SINGLE;
+    return !set->n_types && !set->row_kind && set->label_count && set->problem == SINGLE;
 }
 
 uint64_t sb_evaluation_width(const Sb__EvalSet *set)
@@ -24,6 +25,8 @@ uint64_t sb_evaluation_width(const Sb__EvalSet *set)
     uint64_t K = set->label_count;
     if (set->vector_size)
         return SB_SUM_COUNT + (uint64_t)set->slot_rows * (1 + (uint64_t)set->vector_size);
+    if (set->row_kind)
+        return SB_SUM_COUNT + (uint64_t)set->row_count * set->row_width;
     uint64_t counts = set->n_types            ? sb_entity_count_count(set->n_types)
                       : set->problem == MULTI ? sb_label_count_count(K)
                       : set->problem == SCORE ? SB_VALUE_COUNTS
@@ -123,13 +126,26 @@ size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, 
     return n;
 }
 
+/* Counts are not negative; rows are numbers, and of as many samples as there are. */
+static bool is_valid(const Sb__EvalSet *set, const double *sums, size_t count)
+{
+    double samples = sums[SB_SUM_SAMPLES];
+    if (set->row_kind && (samples > set->row_count || samples != floor(samples)))
+        return false;
+    if (set->vector_size)
+        return labels_valid(sums + SB_SUM_COUNT, set);
+    for (size_t i = SB_SUM_COUNT; i < count; i++)
+        if (set->row_kind ? !isfinite(sums[i]) : !(sums[i] >= 0 && sums[i] <= 1e18))
+            return false;
+    return true;
+}
+
 int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const double *sums,
                        size_t count)
 {
     const Sb__EvalSet *set = evaluation->set;
-    if (!set || slot >= set->slot_count || count != sb_evaluation_width(set))
-        return -1;
-    if (set->vector_size && !labels_valid(sums + SB_SUM_COUNT, set))
+    if (!set || slot >= set->slot_count || count != sb_evaluation_width(set) ||
+        !is_valid(set, sums, count))
         return -1;
     if (evaluation->here[slot])
         return 0;
@@ -267,6 +283,8 @@ static json_t *describe(const double *all, const void *context)
         set_score(results, prefix, "loss", loss);
     if (set->n_types) {
         add_entity_scores(results, prefix, all + SB_SUM_COUNT, set->types, set->n_types);
+    } else if (set->row_kind) {
+        return results; /* the rows say more, each for itself */
     } else if (set->problem == MULTI) {
         add_label_scores(results, prefix, all + SB_SUM_COUNT, view->labels, set->label_count);
     } else if (set->problem == SCORE) {
@@ -282,12 +300,13 @@ static json_t *describe(const double *all, const void *context)
 }
 
 /* Slots are added up to blocks in their order.  A confusion matrix is drawn by its examples, and
- * not by blocks. */
+ * not by blocks; rows are not drawn. */
 static void make_blocks(struct sb_blocks *blocks, const struct sb_evaluation *evaluation,
                         bool has_confusion)
 {
     uint64_t slot_count = evaluation->set->slot_count, slots_each = sb_block_slots(slot_count);
-    size_t width = has_confusion ? SB_SUM_COUNT : evaluation->width;
+    bool sums_only = has_confusion || evaluation->set->row_kind;
+    size_t width = sums_only ? SB_SUM_COUNT : evaluation->width;
     *blocks = (struct sb_blocks){.count = (size_t)((slot_count + slots_each - 1) / slots_each),
                                  .width = width};
     blocks->sums = sb_calloc(blocks->count * width + 1, sizeof(double));
@@ -320,6 +339,28 @@ static json_t *add_intervals(json_t *scores, const struct sb_evaluation *evaluat
     return results;
 }
 
+/* Behind the scores of the sums.  The rows of the slots one after the other are in the order of the
+ * data. */
+static void add_rows(json_t *results, const struct sb_evaluation *evaluation, const char *view)
+{
+    const Sb__EvalSet *set = evaluation->set;
+    size_t row_bytes = set->row_width * sizeof(double), count = 0;
+    double *rows = sb_alloc((size_t)set->slot_count * set->row_count * row_bytes + 1);
+    char prefix[16], key[64], words[320];
+    for (uint64_t slot = 0; slot < set->slot_count; slot++) {
+        const double *sums = evaluation->sums + slot * evaluation->width;
+        size_t samples = (size_t)sums[SB_SUM_SAMPLES];
+        memcpy(rows + count * set->row_width, sums + SB_SUM_COUNT, samples * row_bytes);
+        count += samples;
+    }
+    snprintf(prefix, sizeof(prefix), "%s_", view);
+    const char *how = sb_row_scores_add(results, prefix, set->row_kind, rows, count);
+    snprintf(key, sizeof(key), "%s_ci_method", view);
+    snprintf(words, sizeof(words), "%s; %s", json_string_value(json_object_get(results, key)), how);
+    json_object_set_new(results, key, json_string(words));
+    free(rows);
+}
+
 json_t *sb_evaluation_results(const struct sb_evaluation *evaluation, char *const *labels)
 {
     const Sb__EvalSet *set = evaluation->set;
@@ -329,6 +370,8 @@ json_t *sb_evaluation_results(const struct sb_evaluation *evaluation, char *cons
         for (size_t i = 0; i < evaluation->width; i++)
             all[i] += evaluation->sums[slot * evaluation->width + i];
     json_t *results = add_intervals(describe(all, &view), evaluation, &view, all);
+    if (set->row_kind)
+        add_rows(results, evaluation, view.prefix);
     if (has_matrix(set)) {
         char key[64];
         snprintf(key, sizeof(key), "%s_confusion_matrix", view.prefix);

@@ -15,13 +15,13 @@ struct sb_evaluation {
     const Sb__EvalSet *set;           /* NULL: none is running */
     uint32_t index;                   /* of the set in the plan */
     const struct sb_embed_head *head; /* turns vectors into counts as they come; may be NULL */
-    size_t width; /* sums of a slot: SB_SUM_COUNT, and counts or vectors behind them */
+    size_t width; /* sums of a slot: SB_SUM_COUNT, and counts, rows or vectors behind them */
     double *sums; /* [slot_count, width] */
     bool *here;   /* [slot_count] */
     uint64_t missing;
 };
 
-/* Sums of one slot of this set: with K*K confusion counts, those of entities, or vectors. */
+/* Sums of one slot of this set: with K*K confusion counts, those of entities, rows, or vectors. */
 uint64_t sb_evaluation_width(const Sb__EvalSet *set);
 void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index);
 /* Of a set whose slots bring vectors: the head, which outlives the evaluation, makes classes of
@@ -29,7 +29,8 @@ void sb_evaluation_begin(struct sb_evaluation *evaluation, const Sb__EvalSet *se
 void sb_evaluation_begin_scored(struct sb_evaluation *evaluation, const Sb__EvalSet *set,
                                 uint32_t index, const struct sb_embed_head *head);
 void sb_evaluation_end(struct sb_evaluation *evaluation);
-/* -1: not a slot of this set, or not as many sums; 0: known; 1: new. */
+/* -1: not a slot of this set, not as many sums, or what is behind SB_SUM_COUNT is no count or no
+ * row; 0: known; 1: new. */
 int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const double *sums,
                        size_t count);
 /*
@@ -43,7 +44,8 @@ size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, 
  * eval_f1}, also with _macro and _weighted, each also with _strict, and eval_TYPE_f1 and the like
  * for every type, beside eval_accuracy and eval_token_f1 of the words; the scores of
  * label_scores.h for several labels a sample, with eval_LABEL_f1 and the like for each of labels
- * (NULL: no names), and for numbers.  The set "test" has the
+ * (NULL: no names), and for numbers; for rows eval_loss and the scores of row_scores.h.  The set
+ * "test" has the
  * prefix "test_".  Behind each of them stands its 95 % interval, eval_f1_ci: [low, high], if it has
  * one; eval_ci_method says how they were made (intervals.h).
  */

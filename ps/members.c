@@ -111,7 +111,10 @@ bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *
             NUMBERS(eval_sets[i]->label_count, "labels of an evaluation set") ||
             NUMBERS(eval_sets[i]->n_types, "types of an evaluation set") ||
             NUMBERS(eval_sets[i]->vector_size, "numbers of a vector") ||
-            NUMBERS(eval_sets[i]->slot_rows, "texts of an evaluation slot"))
+            NUMBERS(eval_sets[i]->slot_rows, "texts of an evaluation slot") ||
+            NUMBERS(eval_sets[i]->row_kind, "kind of rows of an evaluation set") ||
+            NUMBERS(eval_sets[i]->row_count, "rows of an evaluation slot") ||
+            NUMBERS(eval_sets[i]->row_width, "numbers of an evaluation row"))
             return true;
     return TEXTS(data_fingerprint, "content of the training data");
 #undef NUMBERS

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "nodes.h"
+#include "pair_items.h"
 #include "probes.h"
 #include "results.h"
 #include "run_record.h"
@@ -50,8 +51,14 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
         out->evals[i] = (Sb__EvalSet)SB__EVAL_SET__INIT;
         out->evals[i].name = (char *)(uintptr_t)task->evals[i].name;
         out->evals[i].slot_count = task->evals[i].slot_count;
+        if (task->embed) {
+            bool scored = sb_dataset_pair_form(task->evals[i].data) == SB_PAIR_SCORED;
+            out->evals[i].row_kind = scored ? SB__ROW_KIND__ROW_SCORED : SB__ROW_KIND__ROW_RANKED;
+            out->evals[i].row_count = SB_EVAL_SLOT_SAMPLES;
+            out->evals[i].row_width = SB_PAIR_ROW_WIDTH;
+        }
         out->evals[i].label_count = task->mlm ? 0 : (uint32_t)task->bert.config.label_count;
-        if (!task->mlm && !task->ner)
+        if (!task->mlm && !task->ner && !task->embed)
             out->evals[i].problem = (uint32_t)task->bert.config.problem;
         if (task->setfit) {
             out->evals[i].vector_size = (uint32_t)task->bert.config.hidden_size;

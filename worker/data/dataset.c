@@ -76,7 +76,8 @@ static void make_key(char key[SB_HASH_TEXT_BYTES], const struct opening *opening
     if (options->kind == SB_DATA_WORDS)
         sb_bytes_printf(&text, "stride=%zu\n", options->stride);
     if (options->kind == SB_DATA_PAIRS) {
-        sb_bytes_printf(&text, "score_max=%.17g\n", options->score_max);
+        sb_bytes_printf(&text, "score_min=%.17g score_max=%.17g\n", options->score_min,
+                        options->score_max);
         add_text(&text, "negative_column", options->source.negative_column);
     }
     add_text(&text, "text_column", options->source.text_column);

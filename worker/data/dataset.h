@@ -54,7 +54,9 @@ struct sb_dataset_options {
      */
     char *const *labels;
     size_t label_count;
-    double score_max; /* SB_DATA_PAIRS: scores are divided by it */
+    /* SB_DATA_PAIRS: scores are divided by score_max, and must then be from score_min, -1 or 0, to
+     * 1. */
+    double score_min, score_max;
     const char *cache_dir;
     size_t threads; /* that tokenise; one more reads and writes */
     /* Called now and then while data is prepared; may be NULL.  total_bytes 0: unknown. */

@@ -393,7 +393,7 @@ static int check_form(struct preparation *p, const struct sb_record *record, str
 static int find_pair_score(const struct preparation *p, const struct sb_record *record,
                            int32_t *bits, struct sb_err *err)
 {
-    double max = p->ring.options->score_max;
+    double max = p->ring.options->score_max, min = p->ring.options->score_min * max;
     float score;
     bool may_be_names = record->line == 1 && !p->ring.options->source.header;
     if (find_score(record, bits, may_be_names ? NULL : err) < 0)
@@ -403,10 +403,10 @@ static int find_pair_score(const struct preparation *p, const struct sb_record *
                                           "line names the columns, set header: true",
                                           record->path, record->label);
     memcpy(&score, bits, sizeof(score));
-    if (!(score >= -max && score <= max))
+    if (!(score >= min && score <= max))
         return sb_err_set(err, SB_ERR_DATA,
                           "%s:%" PRIu64 ": the score %.80s is not from %.15g to %.15g%s",
-                          record->path, record->line, record->label, -max, max,
+                          record->path, record->line, record->label, min, max,
                           score > max ? "; set score_max to the largest that there is" : "");
     score = (float)(score / max);
     memcpy(bits, &score, sizeof(score));

@@ -1,7 +1,7 @@
 #include "export.h"
 
-#include "export_json.h"
 #include "infer.h"
+#include "export_json.h"
 #include "model_files.h"
 
 #include <stdlib.h>
@@ -262,17 +262,6 @@ static int look_for_pooler(unsigned *heads_there, const char *folder, struct sb_
     return 0;
 }
 
-/* BertModel's own names: those of the models around it start with "bert.". */
-static void drop_prefix(struct sb_params *params)
-{
-    static const char prefix[] = "bert.";
-    for (size_t i = 0; i < params->count; i++) {
-        char *name = params->tensors[i].name;
-        if (!strncmp(name, prefix, strlen(prefix)))
-            memmove(name, name + strlen(prefix), strlen(name + strlen(prefix)) + 1);
-    }
-}
-
 /* A head that was fitted on this body's embeddings goes where the body goes. */
 static int copy_head(const struct sb_export *export, const struct sb_bert_config *config,
                      struct sb_err *err)
@@ -294,7 +283,7 @@ static int write_sentence_model(const struct sb_export *export, struct sb_infer 
     const struct sb_bert_config *config = &infer->bert.config;
     struct sb_sentence sentence = export->sentence;
     sentence.max_length = max_length(export, config);
-    drop_prefix(&infer->bert.params);
+    sb_params_drop_prefix(&infer->bert.params);
     if (make_output(export, err) < 0 ||
         sb_wordpiece_write(infer->tokenizer, export->output, sentence.max_length, err) < 0 ||
         write_config(export, SB_ONNX_BODY, false, NULL, err) < 0 ||

@@ -324,3 +324,13 @@ void sb_params_fill(float *weights, const struct sb_params *params,
             memset(out + (size_t)config->pad_id * tensor->cols, 0, tensor->cols * sizeof(*out));
     }
 }
+
+void sb_params_drop_prefix(struct sb_params *params)
+{
+    static const char prefix[] = "bert.";
+    for (size_t i = 0; i < params->count; i++) {
+        char *name = params->tensors[i].name;
+        if (!strncmp(name, prefix, strlen(prefix)))
+            memmove(name, name + strlen(prefix), strlen(name + strlen(prefix)) + 1);
+    }
+}

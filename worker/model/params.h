@@ -84,6 +84,8 @@ void sb_params_freeze_until(struct sb_params *params, const struct sb_bert_confi
                             const uint64_t *first_steps);
 /* From here on a pass is one of this step: what is frozen until later has no gradient. */
 void sb_params_thaw(struct sb_params *params, uint64_t step);
+/* The names of BertModel, which stands alone: those of the models around it start with "bert." */
+void sb_params_drop_prefix(struct sb_params *params);
 /* The lowest layer that anything trainable needs backward to reach: -1 embeddings, 0..L-1 a layer,
  * L the head only. */
 int sb_params_lowest_trainable(const struct sb_params *params, const struct sb_bert_config *config);

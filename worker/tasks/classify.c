@@ -62,7 +62,7 @@ void sb_task_set_rates(struct sb_task *task)
 int sb_task_choose_samples(struct sb_task *task, struct sb_err *err)
 {
     const struct sb_job *job = task->job;
-    task->train_count = sb_dataset_count(task->train);
+    task->train_count = sb_dataset_item_count(task->train);
     task->train_tokens = sb_dataset_token_count(task->train);
     if (!job->samples_per_label)
         return 0;

@@ -225,21 +225,18 @@ static const struct sb_rng *dropout_of(struct sb_rng *key, const struct sb_embed
     return bert->config.hidden_dropout > 0 || bert->config.attention_dropout > 0 ? key : NULL;
 }
 
-long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
-                          uint32_t slot, struct sb_arena *arena, float **vectors,
-                          struct sb_err *err)
+/* The vectors of a slot, its rows one after the other. */
+static long run_forward(struct sb_embedding *embedding, const struct sb_bert *bert,
+                        const struct sb_embed_step *s, uint32_t slot, const struct sb_rng *dropout,
+                        struct sb_arena *arena, float **vectors, struct sb_stats *stats,
+                        struct sb_err *err)
 {
-    const struct sb_embed_step *s = take_step(embedding, step, err);
-    if (!s)
-        return -1;
-    struct sb_rng key;
-    const struct sb_rng *dropout = dropout_of(&key, embedding, bert, step);
     size_t C = bert->config.hidden_size, rows = s->slot_start[slot + 1] - s->slot_start[slot];
     size_t at = 0, done = 0;
     struct piece piece;
     int rc;
     float *all = sb_alloc((rows * C + 1) * sizeof(*all));
-    while ((rc = next_piece(&piece, embedding, bert, s, slot, &at, arena, NULL, err)) > 0) {
+    while ((rc = next_piece(&piece, embedding, bert, s, slot, &at, arena, stats, err)) > 0) {
         sb_bert_vectors(bert, &piece.batch, embedding->options.pooling, dropout, arena,
                         all + done * C);
         done += piece.batch.B;
@@ -249,6 +246,18 @@ long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *
     memcpy(*vectors, all, rows * C * sizeof(*all));
     free(all);
     return rc < 0 ? -1 : (long)rows;
+}
+
+long sb_embedding_publish(struct sb_embedding *embedding, const struct sb_bert *bert, uint64_t step,
+                          uint32_t slot, struct sb_arena *arena, float **vectors,
+                          struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    if (!s)
+        return -1;
+    struct sb_rng key;
+    const struct sb_rng *dropout = dropout_of(&key, embedding, bert, step);
+    return run_forward(embedding, bert, s, slot, dropout, arena, vectors, NULL, err);
 }
 
 /* ---- losses ---- */
@@ -422,6 +431,32 @@ int sb_embedding_compare(struct sb_embedding *embedding, const struct sb_bert *b
     embedding->compared_step = step;
     embedding->compared = true;
     return 0;
+}
+
+/* ---- evaluation ---- */
+
+long sb_embedding_evaluate(struct sb_embedding *embedding, const struct sb_bert *bert,
+                           uint64_t step, struct sb_arena *arena, struct sb_stats *stats,
+                           float **vectors, float **gold, struct sb_err *err)
+{
+    const struct sb_embed_step *s = take_step(embedding, step, err);
+    sb_assert(embedding->options.slots == 1);
+    if (!s || run_forward(embedding, bert, s, 0, NULL, arena, vectors, stats, err) < 0)
+        return -1;
+    *gold = sb_arena_array(arena, float, s->count + 1);
+    for (uint32_t i = 0; i < s->count; i++)
+        (*gold)[i] = s->items[i].gold;
+    struct piece all = {.first_row = s->first_row, .item_count = s->count};
+    struct sb_embed_group rows = {
+        .x = *vectors, .n = s->first_row[s->count], .C = bert->config.hidden_size};
+    struct sb_embed_loss loss;
+    if (!sb_embedding_loss_of_group(embedding->options.loss))
+        loss = items_loss(embedding, s, &all, &rows, arena);
+    else if (group_loss(&loss, embedding, s, &rows, arena, err) < 0)
+        return -1;
+    stats->loss += loss.loss;
+    stats->targets += loss.targets;
+    return (long)s->count;
 }
 
 /* ---- training ---- */

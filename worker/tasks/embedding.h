@@ -120,6 +120,15 @@ int sb_embedding_compare(struct sb_embedding *embedding, const struct sb_bert *b
                          const float *group, size_t float_count, struct sb_err *err);
 
 /*
+ * The same of a whole step of one slot, for an evaluation: without dropout, with the loss added to
+ * stats.  *vectors [rows, C] in the order of the items, *gold [items], both in arena, which is
+ * reset.  Returns the number of items, or -1.
+ */
+long sb_embedding_evaluate(struct sb_embedding *embedding, const struct sb_bert *bert,
+                           uint64_t step, struct sb_arena *arena, struct sb_stats *stats,
+                           float **vectors, float **gold, struct sb_err *err);
+
+/*
  * Adds the gradient sums of a slot.  A loss that compares items needs sb_embedding_compare of this
  * step before; it is counted by the first slot that has an item.  Returns the number of items, or
  * -1.  arena is reset.

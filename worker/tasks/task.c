@@ -4,6 +4,7 @@
 #include "few_shot_items.h"
 #include "probe.h"
 #include "setfit.h"
+#include "task_embed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,29 +80,42 @@ struct data_request {
     void *context;
 };
 
+/* Of what is alike by 1 and not by 0 there is nothing below 0. */
+static bool needs_similarity(const struct sb_job *job)
+{
+    return given(job->loss) && strstr(job->loss, "contrastive");
+}
+
 static int open_data(struct sb_dataset **data, const struct sb_task *task,
                      const struct data_request *request, struct sb_err *err)
 {
     const struct sb_job *job = task->job;
-    enum sb_dataset_kind kind = task->ner ? SB_DATA_WORDS : SB_DATA_LABELLED;
+    enum sb_dataset_kind kind = task->ner     ? SB_DATA_WORDS
+                                : task->embed ? SB_DATA_PAIRS
+                                              : SB_DATA_LABELLED;
     if (task->mlm)
         sb_assert(sb_dataset_mlm_kind(&kind, job->mlm_grouping));
     struct sb_dataset_options options = {
         .kind = kind,
         .source = {.paths = request->files->items,
                    .path_count = request->files->count,
-                   .labelled = !task->mlm,
+                   .labelled = !task->mlm && !task->embed,
+                   .pairs = task->embed,
+                   .negative_column = given(job->negative_column) ? job->negative_column : NULL,
                    .text_column = given(job->text_column) ? job->text_column : NULL,
                    .text_pair_column = given(job->text_pair_column) ? job->text_pair_column : NULL,
                    .label_column = given(job->label_column) ? job->label_column : NULL,
-                   .label_form = task->ner || task->mlm ? SB_LABEL_CLASS
-                                                        : sb_task_label_form(&task->bert.config),
+                   .label_form = task->ner || task->mlm || task->embed
+                                     ? SB_LABEL_CLASS
+                                     : sb_task_label_form(&task->bert.config),
                    .label_separator = job->label_separator,
                    .header = job->header,
                    .lenient = job->lenient},
         .max_seq_length = task->max_seq_length,
         .stride = job->stride,
         .label_all_tokens = job->label_all_tokens,
+        .score_min = needs_similarity(job) ? 0 : -1,
+        .score_max = job->score_max,
         .labels = request->labels,
         .label_count = request->label_count,
         .cache_dir = task->cache_dir,
@@ -249,6 +263,10 @@ static int open_labelled(struct sb_task *task, struct data_request *request, str
 static int open_train_data(struct sb_task *task, struct data_request *request, struct sb_err *err)
 {
     request->files = &task->job->train_file;
+    if (task->embed) {
+        sb_bert_config_set_labels(&task->bert.config, NULL, 0);
+        return open_data(&task->train, task, request, err);
+    }
     if (!task->mlm && task->bert.config.problem != SB_REGRESSION)
         return open_labelled(task, request, err);
     if (!task->mlm)
@@ -273,7 +291,7 @@ static int open_all_data(struct sb_task *task, struct data_request request, stru
             return -1;
         set->name = sets[i].name;
         set->slot_count =
-            (sb_dataset_count(set->data) + SB_EVAL_SLOT_SAMPLES - 1) / SB_EVAL_SLOT_SAMPLES;
+            (sb_dataset_item_count(set->data) + SB_EVAL_SLOT_SAMPLES - 1) / SB_EVAL_SLOT_SAMPLES;
         task->eval_count++;
     }
     return 0;
@@ -318,10 +336,10 @@ static int init_params(struct sb_task *task, struct sb_err *err)
     struct sb_bert *bert = &task->bert;
     const struct sb_list *freeze = &task->job->freeze;
     sb_params_init(&bert->params, &bert->config,
-                   task->setfit ? SB_HEAD_NONE
-                   : task->ner  ? SB_HEAD_TOKENS
-                   : task->mlm  ? SB_HEAD_MLM
-                                : SB_HEAD_CLASSIFY);
+                   task->setfit || task->embed ? SB_HEAD_NONE
+                   : task->ner                 ? SB_HEAD_TOKENS
+                   : task->mlm                 ? SB_HEAD_MLM
+                                               : SB_HEAD_CLASSIFY);
     if (task->ner)
         sb_tags_init(&task->tags, bert->config.labels, bert->config.label_count);
     if (task->fresh_head)
@@ -350,7 +368,9 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
     task->mlm = strcmp(job->task, "mlm") == 0;
     task->ner = strcmp(job->task, "ner") == 0;
     task->setfit = strcmp(job->task, "setfit") == 0;
-    if (!task->mlm && !task->ner && !task->setfit && strcmp(job->task, "classify") != 0) {
+    task->embed = strcmp(job->task, "embed") == 0;
+    if (!task->mlm && !task->ner && !task->setfit && !task->embed &&
+        strcmp(job->task, "classify") != 0) {
         sb_err_set(err, SB_ERR_CONFIG, "task %s cannot be trained by this version", job->task);
         sb_task_free(&task);
         return sb_job_place(job, "task", err);
@@ -361,10 +381,12 @@ int sb_task_open(struct sb_task **out, const struct sb_job *job, struct sb_pool 
         given(job->cache_dir) ? job->cache_dir : sb_path_join(cache, job->output_dir, "cache"));
     struct data_request request = {.progress = progress, .context = context};
     if (open_tokenizer(task, err) < 0 || read_config(task, err) < 0 ||
-        sb_probe_check(task, err) < 0 || sb_dir_make(task->cache_dir, err) < 0 ||
-        open_all_data(task, request, err) < 0 || sb_task_choose_samples(task, err) < 0 ||
-        sb_task_set_loss(task, err) < 0 || plan_steps(task, err) < 0 ||
-        init_params(task, err) < 0) {
+        sb_probe_check(task, err) < 0 ||
+        ((task->embed || task->setfit) && sb_task_read_sentence(task, err) < 0) ||
+        sb_dir_make(task->cache_dir, err) < 0 || open_all_data(task, request, err) < 0 ||
+        sb_task_choose_samples(task, err) < 0 || sb_task_set_loss(task, err) < 0 ||
+        plan_steps(task, err) < 0 || init_params(task, err) < 0 ||
+        (task->embed && sb_task_open_pairs(task, err) < 0)) {
         sb_task_free(&task);
         return -1;
     }
@@ -384,6 +406,7 @@ void sb_task_free(struct sb_task **out)
     sb_free_pages(task->weights, task->bert.params.float_count * sizeof(float));
     sb_params_release(&task->bert.params);
     sb_tags_release(&task->tags);
+    sb_task_close_pairs(task);
     sb_bert_config_release(&task->bert.config);
     sb_dataset_free(&task->train);
     sb_few_shot_release(&task->few);
@@ -417,6 +440,8 @@ int sb_task_export(const struct sb_task *task, const char *folder, struct sb_err
     const struct sb_bert *bert = &task->bert;
     if (task->setfit)
         return sb_setfit_export(task, folder, err);
+    if (task->embed)
+        return sb_task_export_sentence(task, folder, err);
     const char *architecture = task->ner   ? "BertForTokenClassification"
                                : task->mlm ? "BertForMaskedLM"
                                            : "BertForSequenceClassification";

@@ -28,12 +28,17 @@ struct sb_eval_set {
     const uint64_t *samples; /* [sample_count] not owned; NULL: all of data, in their order */
     uint64_t sample_count;
     uint64_t slot_count;
+    struct sb_pair_items *items; /* embed: what its slots are made of; else NULL */
+    struct sb_embedding *embedding;
 };
 
 struct sb_task {
     const struct sb_job *job; /* not owned */
     bool mlm, ner, setfit;    /* else classify */
     struct sb_tags tags;      /* ner */
+    /* embed: texts become vectors, and pairs of them are compared */
+    bool embed;
+    struct sb_pair_items *pairs; /* NULL for other tasks */
     struct sb_wordpiece *tokenizer;
     struct sb_bert bert;
     float *weights; /* [params.float_count]; what bert.weights points at */
@@ -95,8 +100,11 @@ int sb_task_set_group(struct sb_task *task, uint64_t step, const float *group, s
  */
 struct sb_mask_options sb_task_masks(const struct sb_task *task, uint64_t step);
 
-/* How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0; for
- * setfit the numbers of its rows (setfit.h). */
+/*
+ * How many metric counts an evaluation slot adds: K*K, or for ner those of entities.h, or 0; for
+ * setfit the numbers of its rows (setfit.h).  For embed it has rows too, SB_EVAL_SLOT_SAMPLES of
+ * them (pair_items.h); those that it has no item for stay as they are.
+ */
 size_t sb_task_count_count(const struct sb_task *task);
 /*
  * Adds the sums of one evaluation slot; counts[gold*K + predicted], or those of entities.h.  A

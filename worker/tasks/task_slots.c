@@ -2,7 +2,9 @@
 #include "task.h"
 
 #include "evaluate.h"
+#include "pair_items.h"
 #include "setfit.h"
+#include "task_embed.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -159,6 +161,8 @@ size_t sb_task_count_count(const struct sb_task *task)
         return SB_EVAL_SLOT_SAMPLES * (1 + task->bert.config.hidden_size);
     if (task->mlm)
         return 0;
+    if (task->embed)
+        return (size_t)SB_EVAL_SLOT_SAMPLES * SB_PAIR_ROW_WIDTH;
     return task->ner ? sb_entity_count_count(task->tags.type_count)
                      : sb_evaluate_count_count(&task->bert.config);
 }
@@ -179,7 +183,8 @@ int sb_task_eval_slot(struct sb_task *task, size_t eval_set, uint64_t slot, stru
     uint64_t first, end;
     range_of_eval_slot(&first, &end, set, slot);
     size_t pass_tokens = task->job->max_tokens_per_pass;
-    int rc = task->setfit ? eval_vectors(task, set, slot, stats, counts, err)
+    int rc = task->setfit  ? eval_vectors(task, set, slot, stats, counts, err)
+             : task->embed ? sb_task_eval_pairs(task, set, slot, stats, counts, err)
              : task->ner
                  ? sb_evaluate_tags(&task->bert, set->data, task->tokenizer, &task->tags, first,
                                     end, pass_tokens, &task->pass_arena, stats, counts, err)
@@ -253,6 +258,11 @@ long sb_task_eval_rows(struct sb_task *task, size_t eval_set, uint64_t first_slo
     uint8_t *seen = new_row_set(task);
     for (uint64_t slot = first_slot; slot < end_slot; slot++) {
         struct slot_samples mine;
+        if (set->embedding) {
+            if (sb_embedding_mark_rows(set->embedding, slot, 0, seen, err) < 0)
+                return -1;
+            continue;
+        }
         samples_of_eval_slot(&mine, task, set, slot);
         if (mark_rows(seen, task, set->data, &mine, err) < 0)
             return -1;
