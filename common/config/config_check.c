@@ -204,7 +204,8 @@ static int check_classifier(const struct sb_job *job, struct sb_err *err)
         {"labels", job->labels.count > 0, !score},
         {"label_separator", job->label_separator != NULL, !score && !single},
         {"samples_per_label", job->samples_per_label > 0, single},
-        {"class_weight", job->class_weight.count > 0, !score},
+        {"class_weight",
+         job->class_weight.count > 0 && strcmp(job->class_weight.items[0], "none") != 0, !score},
         {"focal_gamma", job->focal_gamma > 0, !score},
         {"label_smoothing_factor", job->label_smoothing_factor > 0, single},
     };
