@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static double number(const json_t *results, const char *key)
@@ -121,6 +122,33 @@ static void each_score_of_a_classification_lies_in_its_interval(void **state)
     sb_evaluation_end(&evaluation);
 }
 
+static void of_very_many_classes_only_shares_have_an_interval(void **state)
+{
+    (void)state;
+    enum { K = 250 };
+    struct sb_evaluation evaluation;
+    Sb__EvalSet set = SB__EVAL_SET__INIT;
+    set.name = (char *)(uintptr_t) "validation";
+    set.slot_count = 1;
+    set.label_count = K;
+    double *slot = calloc(SB_SUM_COUNT + K * K, sizeof(*slot));
+    slot[SB_SUM_SAMPLES] = slot[SB_SUM_TARGETS] = slot[SB_SUM_LOSS] = 2 * K;
+    for (size_t k = 0; k < K; k++)
+        slot[SB_SUM_COUNT + k * K + k] = slot[SB_SUM_COUNT + k * K + (k + 1) % K] = 1;
+    sb_evaluation_begin(&evaluation, &set, 0);
+    assert_int_equal(sb_evaluation_take(&evaluation, 0, slot, SB_SUM_COUNT + K * K), 1);
+    json_t *results = sb_evaluation_results(&evaluation, NULL);
+    assert_true(fabs(number(results, "eval_accuracy") - 0.5) < 1e-12);
+    assert_non_null(json_object_get(results, "eval_accuracy_ci"));
+    assert_null(json_object_get(results, "eval_f1_macro_ci"));
+    assert_null(json_object_get(results, "eval_loss_ci"));
+    assert_non_null(strstr(json_string_value(json_object_get(results, "eval_ci_method")),
+                           "more than 200 classes"));
+    json_decref(results);
+    sb_evaluation_end(&evaluation);
+    free(slot);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +157,7 @@ int main(void)
         cmocka_unit_test(a_score_of_sums_has_the_interval_of_its_blocks),
         cmocka_unit_test(too_few_blocks_have_no_interval_and_this_is_said),
         cmocka_unit_test(each_score_of_a_classification_lies_in_its_interval),
+        cmocka_unit_test(of_very_many_classes_only_shares_have_an_interval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
