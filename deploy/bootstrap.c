@@ -115,6 +115,7 @@ static int take_by_arguments(struct sb_place *place, struct sb_run_args *args, b
         return sb_err_set(err, SB_ERR_USAGE, "--index is %u, but the job has %u servers",
                           args->index, job->servers);
     place->index = args->index;
+    place->life = args->life;
     place->server_count = job->servers;
     place->worker_count = job->workers;
     place->self = is_server ? args->index : new_incarnation();

@@ -10,6 +10,7 @@
 
 struct sb_place {
     uint32_t index; /* of a server among servers, of a worker among workers */
+    uint32_t life;  /* of our own launcher: how often it has started this one before */
     uint32_t server_count, worker_count;
     uint64_t self;      /* peer number */
     struct sb_net *net; /* bound (servers) and connected to the coordinator */

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "file.h"
+#include "log.h"
 #include "signals.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@ enum {
     EXTRA_ARGS = 16,
     SAVE_LIMIT_S = 30, /* for the servers to write a checkpoint when a worker has failed */
     END_LIMIT_S = 5,   /* once that is out of reach, or done: the coordinator has ended */
+    RESTART_MS_MAX = 30000,
 };
 
 struct child {
@@ -27,11 +29,20 @@ struct child {
     const char *role;
     bool is_server;
     uint32_t index;
+    uint32_t life;     /* how often it was started again */
+    double restart_at; /* 0: never */
 };
 
 struct launch {
+    const struct sb_run_args *args;
     struct child *children; /* servers first; child 0 is the coordinator */
-    uint32_t count, running;
+    uint32_t count;
+    uint32_t running;    /* also those that are about to be started again */
+    uint32_t done;       /* workers that have left after the end */
+    bool ending;         /* nobody is started again */
+    struct sb_err cause; /* of a code that is not 0 */
+    int code, passed_on;
+    double end_by;   /* 0: no limit yet */
     char folder[64]; /* of the ipc sockets */
     char address[128];
     char programs[SB_PATH_BYTES]; /* folder of the role programs */
@@ -53,10 +64,13 @@ static int prepare(struct launch *launch, struct sb_err *err)
 }
 
 /* In the child: becomes the role's program. */
-static _Noreturn void become(const struct launch *launch, const struct sb_run_args *args,
-                             const char *role, uint32_t index, pid_t parent)
+static _Noreturn void become(const struct launch *launch, const struct child *child, pid_t parent)
 {
-    char program[SB_PATH_BYTES], servers[32], workers[32], own_index[32], bind[128], metrics[64];
+    const struct sb_run_args *args = launch->args;
+    const char *role = child->role;
+    uint32_t index = child->index;
+    char program[SB_PATH_BYTES], servers[32], workers[32], own_index[32], life[32], bind[128];
+    char metrics[64];
     char **argv = sb_calloc((size_t)args->argc + EXTRA_ARGS, sizeof(*argv));
     size_t count = 0;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -66,6 +80,7 @@ static _Noreturn void become(const struct launch *launch, const struct sb_run_ar
     snprintf(name, sizeof(name), "shardbert-%s", role);
     sb_path_join(program, launch->programs, name);
     snprintf(own_index, sizeof(own_index), "--index=%" PRIu32, index);
+    snprintf(life, sizeof(life), "--life=%" PRIu32, child->life);
     snprintf(bind, sizeof(bind), "--bind=ipc://%s/server-%" PRIu32, launch->folder, index);
     snprintf(servers, sizeof(servers), "--servers=%" PRIu32, args->job.servers);
     snprintf(workers, sizeof(workers), "--workers=%" PRIu32, args->job.workers);
@@ -78,6 +93,7 @@ static _Noreturn void become(const struct launch *launch, const struct sb_run_ar
     argv[count++] = "--address";
     argv[count++] = (char *)(uintptr_t)launch->address;
     argv[count++] = own_index;
+    argv[count++] = life;
     if (!strcmp(role, "ps"))
         argv[count++] = bind;
     /* One port cannot serve them all: only the coordinator takes the address that was asked for. */
@@ -91,18 +107,27 @@ static _Noreturn void become(const struct launch *launch, const struct sb_run_ar
     _exit(SB_ERR_BUG);
 }
 
-static int start(struct launch *launch, const struct sb_run_args *args, const char *role,
-                 uint32_t index, struct sb_err *err)
+static int start(struct launch *launch, struct child *child, struct sb_err *err)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0)
-        return sb_err_set_errno(err, SB_ERR_TRY_AGAIN, "cannot start a %s process", role);
+        return sb_err_set_errno(err, SB_ERR_TRY_AGAIN, "cannot start a %s process", child->role);
     if (pid == 0)
-        become(launch, args, role, index, parent);
-    launch->children[launch->count++] =
-        (struct child){.pid = pid, .role = role, .is_server = !strcmp(role, "ps"), .index = index};
-    launch->running++;
+        become(launch, child, parent);
+    child->pid = pid;
+    return 0;
+}
+
+static int start_all(struct launch *launch, const char *role, uint32_t count, struct sb_err *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct child *child = &launch->children[launch->count++];
+        *child = (struct child){.role = role, .is_server = !strcmp(role, "ps"), .index = i};
+        if (start(launch, child, err) < 0)
+            return -1;
+        launch->running++;
+    }
     return 0;
 }
 
@@ -123,13 +148,22 @@ static void end_all(struct launch *launch)
     launch->running = 0;
 }
 
+static const char *name_of(const struct child *child)
+{
+    return child->is_server ? "server" : "worker";
+}
+
 static int exit_code(int status, const struct child *child, struct sb_err *err)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (WIFSIGNALED(status)) {
-        sb_err_set(err, SB_ERR_PEER, "%s %" PRIu32 " was killed by signal %d",
-                   child->is_server ? "server" : "worker", child->index, WTERMSIG(status));
+        char often[64] = "";
+        if (child->life)
+            snprintf(often, sizeof(often), ", also after %" PRIu32 " restarts (max_restarts)",
+                     child->life);
+        sb_err_set(err, SB_ERR_PEER, "%s %" PRIu32 " was killed by signal %d%s", name_of(child),
+                   child->index, WTERMSIG(status), often);
         return SB_ERR_PEER;
     }
     /* It has said why itself. */
@@ -138,11 +172,12 @@ static int exit_code(int status, const struct child *child, struct sb_err *err)
 }
 
 /* The others end by themselves, or are ended then. */
-static void limit_end(double *end_by, const struct child *gone)
+static void limit_end(struct launch *launch, const struct child *gone)
 {
     double limit = sb_clock_seconds() + (gone->is_server ? END_LIMIT_S : SAVE_LIMIT_S);
-    if (*end_by == 0 || limit < *end_by)
-        *end_by = limit;
+    if (launch->end_by == 0 || limit < launch->end_by)
+        launch->end_by = limit;
+    launch->ending = true;
 }
 
 /* The code of one who only missed another, or who was told to end. */
@@ -152,65 +187,122 @@ static bool is_consequence(int code)
 }
 
 /*
- * Waits for all children.  The first failure gives the rest a limited time to end, and decides the
- * code; unless it says no more than that somebody is gone, and he says why later.
+ * Who was killed, or crashed, is started again a few times, each time after a longer wait; the
+ * coordinator gives it its old place.  Who ends by himself has a reason, and says it.
  */
+static bool start_later(struct launch *launch, struct child *child, int status, pid_t pid)
+{
+    const struct sb_job *job = &launch->args->job;
+    /* A coordinator waits for all workers, and those who have left do not come back. */
+    bool in_vain = child == launch->children && launch->done;
+    if (!WIFSIGNALED(status) || launch->ending || sb_stop_code || in_vain ||
+        child->life >= job->max_restarts)
+        return false;
+    double delay_ms = job->restart_delay_ms;
+    for (uint32_t i = 0; i < child->life && delay_ms < RESTART_MS_MAX; i++)
+        delay_ms *= 2;
+    delay_ms = delay_ms < RESTART_MS_MAX ? delay_ms : RESTART_MS_MAX;
+    child->life++;
+    child->restart_at = sb_clock_seconds() + delay_ms * 1e-3;
+    sb_log_warning("%s %" PRIu32 " (process %ld) was killed by signal %d; it is started again in "
+                   "%.1f s (%" PRIu32 " of %" PRIu32 ", max_restarts)",
+                   name_of(child), child->index, (long)pid, WTERMSIG(status), delay_ms * 1e-3,
+                   child->life, job->max_restarts);
+    return true;
+}
+
+/*
+ * The first failure gives the rest a limited time to end, and decides the code; unless it says no
+ * more than that somebody is gone, and he says why later.
+ */
+static void take_end(struct launch *launch, struct child *child, int status)
+{
+    struct sb_err why = SB_ERR_INIT;
+    pid_t pid = child->pid;
+    child->pid = 0;
+    if (start_later(launch, child, status, pid))
+        return;
+    launch->running--;
+    int code = exit_code(status, child, &why);
+    bool first = code && !launch->code;
+    bool vague = launch->code == SB_ERR_PEER && !launch->cause.text[0];
+    if (first || (vague && code && !is_consequence(code))) {
+        launch->code = code;
+        launch->cause = why;
+    }
+    /* A role that is gone for good must not be waited for by the others. */
+    if (first && code != SB_ERR_TERMINATE && code != SB_ERR_INTERRUPT)
+        signal_all(launch, SIGTERM);
+    if (code || child == launch->children)
+        limit_end(launch, child);
+    if (!code && !child->is_server)
+        launch->done++;
+}
+
+/* Starts those whose wait is over; a run that ends waits for nobody. */
+static void restart_due(struct launch *launch)
+{
+    for (uint32_t i = 0; i < launch->count; i++) {
+        struct child *child = &launch->children[i];
+        bool given_up = launch->ending || sb_stop_code;
+        if (child->restart_at == 0 || (!given_up && sb_clock_seconds() < child->restart_at))
+            continue;
+        child->restart_at = 0;
+        struct sb_err why = SB_ERR_INIT;
+        if (!given_up && start(launch, child, &why) == 0)
+            continue;
+        launch->running--;
+        if (sb_stop_code && !child->is_server) /* the others write the checkpoint */
+            continue;
+        if (given_up)
+            sb_err_set(&why, SB_ERR_PEER, "%s %" PRIu32 " is gone", name_of(child), child->index);
+        if (!launch->code) {
+            launch->code = (int)why.code;
+            launch->cause = why;
+        }
+        if (!given_up)
+            signal_all(launch, SIGTERM);
+        limit_end(launch, child);
+    }
+}
+
+/* Waits for all children. */
 static int watch(struct launch *launch, struct sb_err *err)
 {
-    int code = 0, passed_on = 0;
-    double end_by = 0;
     while (launch->running) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
-        for (uint32_t i = 0; pid > 0 && i < launch->count; i++) {
-            if (launch->children[i].pid != pid)
-                continue;
-            launch->children[i].pid = 0;
-            launch->running--;
-            struct sb_err why = SB_ERR_INIT;
-            int child_code = exit_code(status, &launch->children[i], &why);
-            bool first = child_code && !code, vague = code == SB_ERR_PEER && !err->text[0];
-            if (first || (vague && child_code && !is_consequence(child_code))) {
-                code = child_code;
-                *err = why;
-            }
-            /* A role that is gone for good must not be waited for by the others. */
-            if (first && code != SB_ERR_TERMINATE && code != SB_ERR_INTERRUPT)
-                signal_all(launch, SIGTERM);
-            if (child_code || i == 0)
-                limit_end(&end_by, &launch->children[i]);
-        }
+        for (uint32_t i = 0; pid > 0 && i < launch->count; i++)
+            if (launch->children[i].pid == pid)
+                take_end(launch, &launch->children[i], status);
+        restart_due(launch);
         if (pid > 0)
             continue;
-        if (sb_stop_code != passed_on && launch->children[0].pid) {
-            passed_on = sb_stop_code;
+        if (sb_stop_code != launch->passed_on && launch->children[0].pid) {
+            launch->passed_on = sb_stop_code;
             kill(launch->children[0].pid, SIGTERM);
         }
-        if (end_by > 0 && sb_clock_seconds() > end_by)
+        if (launch->end_by > 0 && sb_clock_seconds() > launch->end_by)
             end_all(launch);
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     }
+    *err = launch->cause;
     /* Children know SIGTERM only; the person pressed Ctrl-C. */
-    return code == SB_ERR_TERMINATE && sb_stop_code ? (int)sb_stop_code : code;
+    return launch->code == SB_ERR_TERMINATE && sb_stop_code ? (int)sb_stop_code : launch->code;
 }
 
 int sb_launch(const struct sb_run_args *args, struct sb_err *err)
 {
-    struct launch launch = {0};
+    struct launch launch = {.args = args};
     const struct sb_job *job = &args->job;
     int code = -1;
     if (prepare(&launch, err) < 0)
         return err->code;
     sb_signals_install(false);
     launch.children = sb_calloc(job->servers + job->workers, sizeof(*launch.children));
-    for (uint32_t i = 0; i < job->servers; i++)
-        if (start(&launch, args, "ps", i, err) < 0)
-            goto done;
-    for (uint32_t i = 0; i < job->workers; i++)
-        if (start(&launch, args, "worker", i, err) < 0)
-            goto done;
-    code = watch(&launch, err);
-done:
+    if (start_all(&launch, "ps", job->servers, err) == 0 &&
+        start_all(&launch, "worker", job->workers, err) == 0)
+        code = watch(&launch, err);
     end_all(&launch);
     free(launch.children);
     sb_dir_remove(launch.folder, NULL);

@@ -279,6 +279,10 @@ void sb_report_event(void *context, const struct sb_event *event)
         sb_log_warning("checkpoint of step %llu failed: %s; training goes on",
                        (unsigned long long)event->step, event->text);
         break;
+    case SB_EVENT_RECOVERED:
+        end_phase(report);
+        sb_log_event("recovered", sb_text("what", event->text));
+        break;
     case SB_EVENT_REFUSED:
     case SB_EVENT_NONFINITE:
     case SB_EVENT_LOST:

@@ -132,6 +132,7 @@ struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *pl
                                  const struct sb_disk *disk)
 {
     struct sb_server_options options = {.index = place->index,
+                                        .life = place->life,
                                         .server_count = place->server_count,
                                         .worker_count = place->worker_count,
                                         .job = &role->args.job,
@@ -210,6 +211,8 @@ int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, st
                                         .self = place->self,
                                         .canonical = role->canonical.data,
                                         .fingerprint = role->fingerprint,
+                                        .index = place->index,
+                                        .life = place->life,
                                         .name = place->name,
                                         .checksum = !embedded,
                                         .metrics = role->report.metrics,

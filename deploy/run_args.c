@@ -18,6 +18,7 @@ enum {
     KEY_ADDRESS,
     KEY_CHILD,
     KEY_STAGE,
+    KEY_LIFE,
     KEY_INSECURE,
     KEY_QUIET,
     KEY_JSON
@@ -39,6 +40,7 @@ static const struct argp_option OPTIONS[] = {
      "Roles: listen for other hosts although nothing is encrypted", 1},
     {"child", KEY_CHILD, NULL, OPTION_HIDDEN, NULL, 1},
     {"stage", KEY_STAGE, "NAME", OPTION_HIDDEN, NULL, 1}, /* the job is a stage of a pipeline */
+    {"life", KEY_LIFE, "N", OPTION_HIDDEN, NULL, 1},
     {0},
 };
 
@@ -108,6 +110,9 @@ static error_t on_option(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_BIND:
         args->bind = value;
+        return 0;
+    case KEY_LIFE:
+        args->life = (uint32_t)strtoul(value, &end, 10);
         return 0;
     case KEY_CHILD:
         args->child = true;

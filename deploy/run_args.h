@@ -13,7 +13,8 @@
 struct sb_run_args {
     struct sb_job job; /* read, set and checked */
     bool fresh;        /* --fresh: forget what output_dir holds */
-    uint32_t index;    /* --index: which server */
+    uint32_t index;    /* --index: which server, or worker */
+    uint32_t life;     /* --life: how often our launcher has started this one before */
     const char *bind;  /* --bind: endpoint of a server; NULL: by its index */
     bool child;        /* --child: started by our own launcher */
     bool insecure;     /* --insecure: serve other hosts without keys */

@@ -17,6 +17,7 @@ enum { FORMAT_VERSION = 1, PIECE_BYTES = 1 << 20 };
 static const char MANIFEST[] = "MANIFEST.json";
 static const char PREFIX[] = "checkpoint-";
 static const char STATE[] = "state-";
+static const char TERM[] = ".term";
 
 void sb_ckpt_folder(char folder[4096], const char *output_dir, uint64_t step)
 {
@@ -475,6 +476,37 @@ static int remove_folder(void *context, const char *folder, struct sb_err *err)
     return sb_dir_remove(folder, err);
 }
 
+/* ---- the term ---- */
+
+static int read_term(void *context, const char *output_dir, uint32_t *term, struct sb_err *err)
+{
+    (void)context;
+    char path[SB_PATH_BYTES], digits[16], *end;
+    struct sb_bytes text = SB_BYTES_INIT;
+    *term = 0;
+    if (!sb_file_exists(sb_path_join(path, output_dir, TERM)))
+        return 0;
+    int rc = sb_file_read(&text, path, err);
+    if (rc == 0) {
+        snprintf(digits, sizeof(digits), "%.*s", (int)text.count, text.count ? text.data : "");
+        unsigned long value = strtoul(digits, &end, 10);
+        if (end == digits || strcmp(end, "\n") != 0 || value >= UINT32_MAX)
+            rc = sb_err_set(err, SB_ERR_DATA, "'%s' holds no number of a term", path);
+        else
+            *term = (uint32_t)value;
+    }
+    sb_bytes_release(&text);
+    return rc;
+}
+
+static int keep_term(void *context, const char *output_dir, uint32_t term, struct sb_err *err)
+{
+    (void)context;
+    char path[SB_PATH_BYTES], text[16];
+    snprintf(text, sizeof(text), "%" PRIu32 "\n", term);
+    return sb_file_write_atomic(sb_path_join(path, output_dir, TERM), text, strlen(text), err);
+}
+
 static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
                  struct sb_err *err)
 {
@@ -502,5 +534,7 @@ const struct sb_disk sb_disk_files = {
     .publish = publish,
     .newest = newest,
     .remove = remove_folder,
+    .read_term = read_term,
+    .keep_term = keep_term,
     .prune = prune,
 };

@@ -94,6 +94,12 @@ struct sb_disk {
                   void *damaged_context, struct sb_err *err);
     /* Removes a folder; a missing one is fine. */
     int (*remove)(void *context, const char *folder, struct sb_err *err);
+    /*
+     * The highest term that a run in output_dir has taken, 0 if none has.  A new one is kept, safe
+     * from a loss of power, before the first message carries it.
+     */
+    int (*read_term)(void *context, const char *output_dir, uint32_t *term, struct sb_err *err);
+    int (*keep_term)(void *context, const char *output_dir, uint32_t term, struct sb_err *err);
     /* Keeps the newest `keep` checkpoints of output_dir that have a manifest, and that of step
      * `also` (SB_CKPT_NONE: of no step) beside them. */
     int (*prune)(void *context, const char *output_dir, uint32_t keep, uint64_t also,

@@ -16,7 +16,6 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
         .job_hash = sb_server_job_hash(options->canonical),
         .servers = sb_calloc(options->server_count, sizeof(*c->servers)),
         .workers = sb_calloc(options->worker_count, sizeof(*c->workers)),
-        .term = 1,
         .saved_step = UINT64_MAX,
         .now_ns = now_ns,
         .born_ns = now_ns,
@@ -106,9 +105,9 @@ static void heed_stop(struct sb_coordinator *c, struct sb_outbox *out)
         sb_coordinator_go_on(c, out);
     } else if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING ||
                c->state == SB_COORDINATOR_SEEDING) {
-        sb_coordinator_finish(
-            c, c->stop_code, *c->stop_sentence ? c->stop_sentence : "stopped before the first step",
-            out);
+        const char *how = c->resumed ? "stopped; the same command resumes from the last checkpoint"
+                                     : "stopped before the first step";
+        sb_coordinator_finish(c, c->stop_code, *c->stop_sentence ? c->stop_sentence : how, out);
     }
 }
 
@@ -178,11 +177,46 @@ void sb_coordinator_stop(struct sb_coordinator *c, int code)
         c->stop_code = code;
 }
 
+static void hear_server(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head)
+{
+    if (peer >= c->members.server_count)
+        return;
+    if (head->body_case != SB__HEAD__BODY_HELLO) { /* a HELLO may be another one's */
+        c->servers[peer].heard_ns = c->now_ns;
+        c->members.servers[peer].lost = false;
+    } else if (c->state == SB_COORDINATOR_JOINING && head->step > c->losses.seen) {
+        c->losses.seen = head->step;
+    }
+}
+
+/* One who speaks of a term before we have any knew an earlier life of ours. */
+static bool knows_another(const struct sb_coordinator *c, uint64_t peer, const Sb__Head *head)
+{
+    if (c->state != SB_COORDINATOR_JOINING || head->term == 0 ||
+        head->body_case == SB__HEAD__BODY_HELLO || head->body_case == SB__HEAD__BODY_STOP)
+        return false;
+    return peer < c->members.server_count ? !c->members.servers[peer].here
+                                          : sb_members_find_worker(&c->members, peer) == UINT32_MAX;
+}
+
+/* It did not hear that there is a new term. */
+static void welcome_again(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out)
+{
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    if (worker != UINT32_MAX && c->workers[worker].welcomed)
+        sb_coordinator_send_welcome(c, worker, out);
+}
+
 bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t peer,
                            const Sb__Head *head, const struct sb_msg *msg, struct sb_outbox *out)
 {
     c->now_ns = now_ns;
     bool of_this_term = head->term == c->term;
+    hear_server(c, peer, head);
+    if (knows_another(c, peer, head)) {
+        sb_coordinator_ask_to_rejoin(c, peer, out);
+        return true;
+    }
     switch (head->body_case) {
     case SB__HEAD__BODY_HELLO: /* of any job: the answer says what differs */
         if (c->state != SB_COORDINATOR_OVER)
@@ -197,10 +231,14 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
     case SB__HEAD__BODY_DONE:
         if (of_this_term)
             sb_coordinator_take_done(c, peer, head, msg, out);
+        else
+            welcome_again(c, peer, out);
         return true;
     case SB__HEAD__BODY_GROUP_WANT:
         if (of_this_term)
             sb_coordinator_take_group_want(c, peer, head, out);
+        else
+            welcome_again(c, peer, out);
         return true;
     case SB__HEAD__BODY_REPORT:
         if (of_this_term)
@@ -327,6 +365,8 @@ void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_ou
         heed_stop(c, out);
     if (sb_coordinator_works(c))
         sb_coordinator_watch_workers(c, out);
+    if (c->state > SB_COORDINATOR_LOADING && c->state < SB_COORDINATOR_FINISHING)
+        sb_coordinator_watch_servers(c);
     if (c->state == SB_COORDINATOR_JOINING)
         sb_coordinator_watch_joining(c, out);
     else if (c->state < SB_COORDINATOR_FINISHING &&

@@ -11,9 +11,9 @@
  *        |                        |            |               |             |             |
  *        |                        |            '--- committed -'-- all slots -'--- written -'
  *        |                        |                            |
- *        |                        |              end, stop, trouble, step_timeout
- *        v                        v                            v
- *     FINISHING: FINISH to the workers until BYE, then to the servers  ---------------> OVER
+ *        |                        |   (a server that was lost comes back: LOADING, under a new
+ * term) |                        |              end, stop, trouble, step_timeout v v v FINISHING:
+ * FINISH to the workers until BYE, then to the servers  ---------------> OVER
  *
  * A step whose loss compares items of all slots is GATHERING before it is TRAINING: its slots
  * publish their vectors, dealt like those of an evaluation, and whoever trains asks for all of
@@ -50,6 +50,7 @@ enum sb_coordinator_state {
 /* What the coordinator waits for from a server. */
 struct sb_coordinator_server {
     bool loaded, seeded, bye;
+    uint64_t heard_ns;     /* any sign of life */
     uint64_t committed;    /* steps */
     bool reported, finite; /* of the running step */
     uint32_t bad_part;
@@ -94,6 +95,14 @@ struct sb_coordinator {
     struct sb_gather gather; /* of the running step */
     struct sb_run_head head; /* setfit */
     struct sb_history history;
+    struct { /* what was lost, and done again for it */
+        uint32_t workers, servers;
+        uint64_t steps;
+        double seconds; /* from a fall back to the step that had been reached */
+        uint64_t reach; /* that step; 0: it is reached again */
+        uint64_t seen;  /* JOINING: the step that servers say they have come to */
+        uint64_t since_ns;
+    } losses;
 
     char resume_folder[SB_PATH_BYTES];
     char save_folder[SB_PATH_BYTES];

@@ -263,10 +263,12 @@ void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *ou
 }
 
 /* What the lost one owed is now the newcomer's. */
-void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
+void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, bool anew,
+                            struct sb_outbox *out)
 {
+    bool again = anew && c->state != SB_COORDINATOR_EVALUATING;
     if (!sb_coordinator_works(c) || !has_share(c, worker) ||
-        (share_done(c, worker) && !sums_missing(c)))
+        (share_done(c, worker) && !again && !sums_missing(c)))
         return;
     c->workers[worker].sequence = ++c->sequence;
     send_new_work(c, out);

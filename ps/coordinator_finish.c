@@ -147,6 +147,7 @@ void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *
     if (!servers_gone(c) && c->finish_rounds < ROUNDS)
         return;
     sb_coordinator_move(c, SB_COORDINATOR_OVER);
+    sb_coordinator_say_losses(c);
     sb_coordinator_tell(
         c, (struct sb_event){.kind = SB_EVENT_FINISHED,
                              .code = c->finish_code,

@@ -4,8 +4,9 @@
  *   coordinator.c         its life, its messages, its clock
  *   coordinator_start.c   JOINING, LOADING, SEEDING
  *   coordinator_deal.c    who computes what, and what becomes of the share of one who falls silent
- *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
- * them coordinator_finish.c  FINISHING
+ *   coordinator_recover.c terms; what happens when a server or a worker comes back
+ *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between them
+ *   coordinator_finish.c  FINISHING
  */
 #ifndef SB_COORDINATOR_INSIDE_H
 #define SB_COORDINATOR_INSIDE_H
@@ -32,6 +33,9 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
 void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb__Ready *ready,
                                struct sb_outbox *out);
 void sb_coordinator_send_start(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out);
+/* Looks for the newest checkpoint, takes a new term, and has the servers begin there: LOADING. */
+void sb_coordinator_begin_loading(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out);
 
 /* coordinator_deal.c */
@@ -43,10 +47,29 @@ void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out);
 /* To whoever has not answered yet. */
 void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker);
-/* A newcomer has taken the place of a lost worker. */
-void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out);
+/* A newcomer has taken the place of a lost worker.  anew: also what that one had said is DONE. */
+void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, bool anew,
+                            struct sb_outbox *out);
 /* Finds workers that have fallen silent and gives their shares to those that are done. */
 void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_recover.c */
+/* A term above all that were ever taken here, kept on the disk before it is used. */
+int sb_coordinator_take_term(struct sb_coordinator *c, uint32_t of_checkpoint, struct sb_err *err);
+/* One that was started again has taken its old place.  gone: the name of the one who died. */
+void sb_coordinator_server_again(struct sb_coordinator *c, uint32_t server, const char *gone,
+                                 struct sb_outbox *out);
+void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, const char *gone,
+                                 struct sb_outbox *out);
+/* READY: who talks to a coordinator that does not know him should say HELLO again. */
+void sb_coordinator_ask_to_rejoin(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out);
+void sb_coordinator_watch_servers(struct sb_coordinator *c);
+/* The training begins: what did those have behind them who knew an earlier life of ours? */
+void sb_coordinator_count_rejoined(struct sb_coordinator *c);
+/* A step is committed: is all that was lost done again? */
+void sb_coordinator_count_redone(struct sb_coordinator *c);
+/* "1 server came back, 7 steps were done again in 2.1 s"; nothing if nobody was lost. */
+void sb_coordinator_say_losses(struct sb_coordinator *c);
 
 /* coordinator_run.c */
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out);

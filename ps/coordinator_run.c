@@ -217,6 +217,7 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
         c->servers[i].reported = false;
     c->progress_ns = c->now_ns;
     sb_coordinator_send_commit(c, out);
+    sb_coordinator_count_redone(c);
     sb_history_add_step(&c->history, &sums);
     if (c->step % c->job->logging_steps == 0 || c->step == c->members.plan->total_steps)
         sb_history_report(&c->history, c->step, sb_coordinator_epoch(c), norm, c->commit.rate);

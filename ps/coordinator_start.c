@@ -20,8 +20,8 @@ static void say_damaged(void *context, const char *sentence)
         (struct sb_event){.kind = SB_EVENT_DAMAGED, .text = sentence, .code = SB_ERR_DATA});
 }
 
-/* 0, or -1 and err: the run cannot begin. */
-static int look_for_checkpoint(struct sb_coordinator *c, struct sb_err *err)
+/* 0, or -1 and err: the run cannot begin.  *term: that of the checkpoint. */
+static int look_for_checkpoint(struct sb_coordinator *c, uint32_t *term, struct sb_err *err)
 {
     struct sb_ckpt_manifest manifest = SB_CKPT_MANIFEST_INIT;
     const struct sb_resume_run run = {
@@ -43,7 +43,7 @@ static int look_for_checkpoint(struct sb_coordinator *c, struct sb_err *err)
     if (rc == 0) {
         c->resumed = true;
         c->step = c->saved_step = manifest.step;
-        c->term = manifest.term + 1; /* whatever the former run still sends is of another term */
+        *term = manifest.term;
     }
     sb_ckpt_manifest_release(&manifest);
     return rc;
@@ -96,14 +96,21 @@ static void count_norms(struct sb_coordinator *c)
         c->servers[i].norms = sb_calloc(c->servers[i].norm_count + 1, sizeof(double));
 }
 
-static void begin_loading(struct sb_coordinator *c, struct sb_outbox *out)
+/* All are here for the first time: what depends on the model and the data is made. */
+static void prepare(struct sb_coordinator *c)
 {
-    struct sb_err err = SB_ERR_INIT;
     sb_parts_init(&c->parts, c->members.spans, c->members.span_count, c->members.server_count);
     sb_sums_tree_init(&c->sums, c->members.plan->slots);
     count_norms(c);
+}
+
+void sb_coordinator_begin_loading(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    struct sb_err err = SB_ERR_INIT;
+    uint32_t term = 0; /* whatever a former run still sends is of another one */
     if (check_plan(c, &err) < 0 || sb_coordinator_check_metric(c, &err) < 0 ||
-        look_for_checkpoint(c, &err) < 0) {
+        look_for_checkpoint(c, &term, &err) < 0 ||
+        sb_coordinator_take_term(c, term, &err) < 0) {
         sb_coordinator_finish(c, (int)err.code, err.text, out);
         return;
     }
@@ -159,7 +166,16 @@ static bool all_servers(const struct sb_coordinator *c, bool seeded)
     return true;
 }
 
-static void send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
+/* Who pushes the first weights: the first that is alive. */
+static uint32_t find_seeder(const struct sb_coordinator *c)
+{
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
+        if (!c->members.workers[i].lost && !c->workers[i].bye)
+            return i;
+    return 0;
+}
+
+void sb_coordinator_send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
 {
     Sb__Head head = SB__HEAD__INIT;
     Sb__Welcome welcome = SB__WELCOME__INIT;
@@ -171,7 +187,7 @@ static void send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_ou
     welcome.servers = servers;
     welcome.n_servers = c->members.server_count;
     welcome.lease = worker == 0;
-    welcome.seed = worker == 0 && !c->resumed && !all_servers(c, true);
+    welcome.seed = worker == find_seeder(c) && !c->resumed && !all_servers(c, true);
     welcome.resume_step = c->step;
     head.step = c->step;
     head.body_case = SB__HEAD__BODY_WELCOME;
@@ -185,16 +201,19 @@ static void begin_seeding(struct sb_coordinator *c, struct sb_outbox *out)
 {
     sb_coordinator_move(c, SB_COORDINATOR_SEEDING);
     for (uint32_t i = 0; i < c->members.worker_count; i++)
-        send_welcome(c, i, out);
+        sb_coordinator_send_welcome(c, i, out);
 }
 
 static void begin_training(struct sb_coordinator *c, struct sb_outbox *out)
 {
     for (uint32_t i = 0; i < c->members.server_count; i++)
         c->servers[i].committed = c->step;
-    c->train_ns = c->now_ns;
-    c->train_first_step = c->step;
-    c->train_first_samples = c->history.total.of[SB_SUM_SAMPLES];
+    if (!c->train_ns) {
+        c->train_ns = c->now_ns;
+        c->train_first_step = c->step;
+        c->train_first_samples = c->history.total.of[SB_SUM_SAMPLES];
+    }
+    sb_coordinator_count_rejoined(c);
     sb_coordinator_tell(
         c, (struct sb_event){.kind = SB_EVENT_STARTED, .text = c->resumed ? "resumed" : ""});
     sb_coordinator_go_on(c, out);
@@ -226,8 +245,10 @@ void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb
 static void take_over(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
 {
     sb_coordinator_worker_lives(c, worker);
-    send_welcome(c, worker, out);
-    sb_coordinator_inherit(c, worker, out);
+    if (c->state == SB_COORDINATOR_LOADING) /* it is welcome with all the others */
+        return;
+    sb_coordinator_send_welcome(c, worker, out);
+    sb_coordinator_inherit(c, worker, false, out);
 }
 
 /* READY, but not yet all: who waits for the others should not think that nobody is there. */
@@ -240,20 +261,40 @@ static void send_sign_of_life(struct sb_coordinator *c, uint64_t peer, struct sb
     sb_coordinator_send(c, out, peer, &head, NULL);
 }
 
+static void server_lives(struct sb_coordinator *c, uint32_t server)
+{
+    c->servers[server].heard_ns = c->now_ns;
+    c->members.servers[server].lost = false;
+}
+
+/* The run ends: only who is needed for that is still taken in.  True if this was all. */
+static bool hello_at_the_end(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
+                             struct sb_outbox *out)
+{
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    bool model_to_come = c->finish_code == 0 && !c->workers_finished && hello->life > 0;
+    bool is_server = hello->role == SB__ROLE__ROLE_SERVER;
+    if (worker != UINT32_MAX && c->workers[worker].welcomed)
+        sb_coordinator_send_welcome(c, worker, out); /* it missed it, and fetches the model by it */
+    else if (model_to_come)
+        return false;
+    else if (is_server && peer < c->members.server_count && c->members.servers[peer].here &&
+             !strcmp(c->members.servers[peer].name, hello->name))
+        return true; /* it hears of the end in its turn */
+    else
+        sb_coordinator_refuse(c, peer, c->finish_code || is_server ? c->finish_code : SB_ERR_PEER,
+                              c->finish_code ? c->finish_sentence : "the run is over", out);
+    return true;
+}
+
 void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb__Hello *hello,
                                struct sb_outbox *out)
 {
     struct sb_err err = SB_ERR_INIT;
-    if (c->state == SB_COORDINATOR_FINISHING) {
-        uint32_t worker = sb_members_find_worker(&c->members, peer);
-        if (worker != UINT32_MAX && c->workers[worker].welcomed)
-            send_welcome(c, worker, out); /* it missed it, and fetches the model by it */
-        else
-            sb_coordinator_refuse(c, peer, c->finish_code ? c->finish_code : SB_ERR_PEER,
-                                  c->finish_code ? c->finish_sentence : "the run is over", out);
+    char gone[SB_MEMBERS_NAME_BYTES] = "";
+    if (c->state == SB_COORDINATOR_FINISHING && hello_at_the_end(c, peer, hello, out))
         return;
-    }
-    switch (sb_members_join(&c->members, peer, hello, &err)) {
+    switch (sb_members_join(&c->members, peer, hello, gone, &err)) {
     case SB_MEMBERS_REFUSED:
         sb_coordinator_tell(
             c,
@@ -264,18 +305,35 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
         uint32_t worker = sb_members_find_worker(&c->members, peer);
         if (worker != UINT32_MAX)
             sb_coordinator_worker_lives(c, worker);
+        else
+            server_lives(c, hello->index);
         if (worker != UINT32_MAX && c->workers[worker].welcomed)
-            send_welcome(c, worker, out);
-        else if (c->state == SB_COORDINATOR_JOINING)
+            sb_coordinator_send_welcome(c, worker, out);
+        else if (c->state == SB_COORDINATOR_JOINING ||
+                 (worker != UINT32_MAX && c->state == SB_COORDINATOR_LOADING))
             send_sign_of_life(c, peer, out);
         return;
     }
-    case SB_MEMBERS_NEW:
+    case SB_MEMBERS_PAST:
+        return;
+    case SB_MEMBERS_AGAIN:
         sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_JOINED, .text = hello->name});
-        if (c->state == SB_COORDINATOR_JOINING && sb_members_all_here(&c->members))
-            begin_loading(c, out);
-        else if (c->state != SB_COORDINATOR_JOINING) /* in the place of a lost one; work comes with
-                                                        the next step */
+        if (hello->role == SB__ROLE__ROLE_SERVER) {
+            server_lives(c, hello->index);
+            sb_coordinator_server_again(c, hello->index, gone, out);
+        } else {
+            sb_coordinator_worker_again(c, sb_members_find_worker(&c->members, peer), gone, out);
+        }
+        return;
+    case SB_MEMBERS_NEW:
+        if (hello->role == SB__ROLE__ROLE_SERVER)
+            server_lives(c, hello->index);
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_JOINED, .text = hello->name});
+        if (c->state == SB_COORDINATOR_JOINING && sb_members_all_here(&c->members)) {
+            prepare(c);
+            sb_coordinator_begin_loading(c, out);
+        } else if (c->state != SB_COORDINATOR_JOINING) /* in the place of a lost one; work comes
+                                                        with the next step */
             take_over(c, sb_members_find_worker(&c->members, peer), out);
         return;
     }

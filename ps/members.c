@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SENTENCE_BYTES = 512, ADDRESS_BYTES = 256 };
+enum { SENTENCE_BYTES = 512, ADDRESS_BYTES = SB_MEMBERS_NAME_BYTES - 1 };
 
 void sb_members_init(struct sb_members *members, const char *canonical, const char *fingerprint,
                      const char *name, uint32_t server_count, uint32_t worker_count)
@@ -165,8 +165,16 @@ static int check_settings(const struct sb_members *members, const Sb__Hello *hel
 
 /* ---- joining ---- */
 
+/* The old names of a place give way to the newcomer's. */
+static void keep_name(char **name, const char *fresh, char *gone)
+{
+    snprintf(gone, SB_MEMBERS_NAME_BYTES, "%s", *name ? *name : "");
+    free(*name);
+    *name = sb_strdup(fresh);
+}
+
 static enum sb_members_answer join_server(struct sb_members *members, uint64_t peer,
-                                          const Sb__Hello *hello, struct sb_err *err)
+                                          const Sb__Hello *hello, char *gone, struct sb_err *err)
 {
     if (peer != hello->index || hello->index >= members->server_count) {
         sb_err_set(err, SB_ERR_CONFIG,
@@ -178,12 +186,23 @@ static enum sb_members_answer join_server(struct sb_members *members, uint64_t p
     if (server->here) {
         if (!strcmp(server->address, hello->address) && !strcmp(server->name, hello->name))
             return SB_MEMBERS_KNOWN;
-        sb_err_set(err, SB_ERR_CONFIG, "%s and %s are both server %" PRIu32, server->name,
-                   hello->name, hello->index);
-        return SB_MEMBERS_REFUSED;
+        if (hello->life < server->life)
+            return SB_MEMBERS_PAST;
+        if (hello->life == server->life && !server->lost) {
+            sb_err_set(err, SB_ERR_CONFIG, "%s and %s are both server %" PRIu32, server->name,
+                       hello->name, hello->index);
+            return SB_MEMBERS_REFUSED;
+        }
+        keep_name(&server->address, hello->address, gone);
+        keep_name(&server->name, hello->name, gone);
+        server->life = hello->life;
+        server->lost = false;
+        return SB_MEMBERS_AGAIN;
     }
-    *server = (struct sb_members_server){
-        .here = true, .address = sb_strdup(hello->address), .name = sb_strdup(hello->name)};
+    *server = (struct sb_members_server){.here = true,
+                                         .life = hello->life,
+                                         .address = sb_strdup(hello->address),
+                                         .name = sb_strdup(hello->name)};
     members->servers_here++;
     return SB_MEMBERS_NEW;
 }
@@ -227,8 +246,22 @@ static uint32_t find_place(const struct sb_members *members)
     return UINT32_MAX;
 }
 
+/*
+ * The place of the one that was started with the same index before, or after, us; UINT32_MAX: none.
+ * Those who were never started again may have any index, also the same.
+ */
+static uint32_t find_other_life(const struct sb_members *members, const Sb__Hello *hello)
+{
+    for (uint32_t i = 0; i < members->workers_here; i++) {
+        const struct sb_members_worker *worker = &members->workers[i];
+        if (worker->index == hello->index && worker->life != hello->life)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
 static enum sb_members_answer join_worker(struct sb_members *members, uint64_t peer,
-                                          const Sb__Hello *hello, struct sb_err *err)
+                                          const Sb__Hello *hello, char *gone, struct sb_err *err)
 {
     char sentence[SENTENCE_BYTES];
     if (sb_members_find_worker(members, peer) != UINT32_MAX)
@@ -237,7 +270,11 @@ static enum sb_members_answer join_worker(struct sb_members *members, uint64_t p
         sb_err_set(err, SB_ERR_PEER, "%s is not a worker: it has no model", hello->name);
         return SB_MEMBERS_REFUSED;
     }
-    uint32_t place = find_place(members);
+    uint32_t other_life = find_other_life(members, hello);
+    bool again = other_life != UINT32_MAX;
+    if (again && members->workers[other_life].life > hello->life)
+        return SB_MEMBERS_PAST;
+    uint32_t place = again ? other_life : find_place(members);
     if (place == UINT32_MAX) {
         sb_err_set(err, SB_ERR_TRY_AGAIN, "%s is not needed now: all %" PRIu32 " workers are here",
                    hello->name, members->worker_count);
@@ -254,16 +291,17 @@ static enum sb_members_answer join_worker(struct sb_members *members, uint64_t p
     } else {
         take_plan(members, hello);
     }
-    free(members->workers[place].name);
-    members->workers[place] =
-        (struct sb_members_worker){.peer = peer, .name = sb_strdup(hello->name)};
+    struct sb_members_worker *worker = &members->workers[place];
+    keep_name(&worker->name, hello->name, gone);
+    *worker = (struct sb_members_worker){
+        .peer = peer, .name = worker->name, .index = hello->index, .life = hello->life};
     if (place == members->workers_here)
         members->workers_here++;
-    return SB_MEMBERS_NEW;
+    return again ? SB_MEMBERS_AGAIN : SB_MEMBERS_NEW;
 }
 
 enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer,
-                                       const Sb__Hello *hello, struct sb_err *err)
+                                       const Sb__Hello *hello, char *gone, struct sb_err *err)
 {
     /* WELCOME repeats the addresses of all servers in one head. */
     if (strlen(hello->address) > ADDRESS_BYTES || strlen(hello->name) > ADDRESS_BYTES) {
@@ -273,6 +311,6 @@ enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer
     }
     if (check_settings(members, hello, err) < 0)
         return SB_MEMBERS_REFUSED;
-    return hello->role == SB__ROLE__ROLE_SERVER ? join_server(members, peer, hello, err)
-                                                : join_worker(members, peer, hello, err);
+    return hello->role == SB__ROLE__ROLE_SERVER ? join_server(members, peer, hello, gone, err)
+                                                : join_worker(members, peer, hello, gone, err);
 }

@@ -14,15 +14,20 @@
 
 #include <stdbool.h>
 
+enum { SB_MEMBERS_NAME_BYTES = 257 };
+
 struct sb_members_server {
     bool here;
+    bool lost; /* silent: the coordinator's judgement.  One of the same index may take its place. */
+    uint32_t life;
     char *address, *name;
 };
 
 struct sb_members_worker {
     uint64_t peer;
     char *name;
-    bool lost; /* silent: the coordinator's judgement.  A newcomer may take its place. */
+    uint32_t index, life; /* as it was started; index says nothing unless life is above 0 */
+    bool lost;            /* silent: the coordinator's judgement.  A newcomer may take its place. */
 };
 
 struct sb_members {
@@ -43,11 +48,14 @@ void sb_members_release(struct sb_members *members);
 enum sb_members_answer {
     SB_MEMBERS_NEW,
     SB_MEMBERS_KNOWN,   /* a repeated HELLO */
+    SB_MEMBERS_AGAIN,   /* started again: it takes the place that it had before it died */
+    SB_MEMBERS_PAST,    /* a HELLO of an earlier life: nobody is there to hear an answer */
     SB_MEMBERS_REFUSED, /* err says why, naming both sides */
 };
 
+/* gone [SB_MEMBERS_NAME_BYTES]: after AGAIN, the name of the one whose place was taken. */
 enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer,
-                                       const Sb__Hello *hello, struct sb_err *err);
+                                       const Sb__Hello *hello, char *gone, struct sb_err *err);
 bool sb_members_all_here(const struct sb_members *members);
 /* "server 1, 2 of 3 workers" */
 void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *out);

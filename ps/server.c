@@ -42,8 +42,8 @@ struct sb_server {
     struct sb_ckpt_file saved_file;
     struct sb_err saved_err;
     struct sb_err load_err;
-    uint64_t sent_ns;
-    uint64_t refused_count; /* messages */
+    uint64_t sent_ns, heard_ns; /* heard: the coordinator */
+    uint64_t refused_count;     /* messages */
     int code;
     char text[1024];
 };
@@ -69,10 +69,12 @@ static void send_hello(struct sb_server *server, struct sb_outbox *out)
     Sb__Hello hello = SB__HELLO__INIT;
     hello.role = SB__ROLE__ROLE_SERVER;
     hello.index = server->options.index;
+    hello.life = server->options.life;
     hello.address = (char *)(uintptr_t)server->options.address;
     hello.name = (char *)(uintptr_t)server->options.name;
     hello.canonical = (char *)(uintptr_t)server->options.canonical;
     hello.fingerprint = (char *)(uintptr_t)server->options.fingerprint;
+    head.step = server->shard ? server->shard->step : 0;
     head.body_case = SB__HEAD__BODY_HELLO;
     head.hello = &hello;
     send_frames(server, out, SB_PEER_COORDINATOR, &head, NULL, NULL);
@@ -309,11 +311,22 @@ static struct sb_span *copy_layout(const Sb__Start *start)
     return spans;
 }
 
+/* A new term begins somewhere else: whatever we hold is of no use there. */
+static void forget(struct sb_server *server)
+{
+    sb_shard_free(&server->shard);
+    sb_wants_release(&server->wants);
+    free(server->norms);
+    server->norms = NULL;
+    server->saved_step = UINT64_MAX;
+    server->load_err = (struct sb_err)SB_ERR_INIT;
+}
+
 static void take_start(struct sb_server *server, uint64_t now_ns, const Sb__Head *head,
                        struct sb_outbox *out)
 {
     const Sb__Start *start = head->start;
-    if (server->shard) {
+    if (server->shard && head->term <= server->shard->term) {
         if (head->term == server->shard->term)
             send_ready(server, out);
         return;
@@ -321,6 +334,7 @@ static void take_start(struct sb_server *server, uint64_t now_ns, const Sb__Head
     bool power_of_two = start->slots > 0 && (start->slots & (start->slots - 1)) == 0;
     if (start->server_index != server->options.index || start->n_layout == 0 || !power_of_two)
         return; /* not for us, or not from a coordinator of ours: its own patience ends */
+    forget(server);
     struct sb_span *spans = copy_layout(start);
     server->shard =
         sb_shard_new(server->options.job, server->options.pool, spans, start->n_layout,
@@ -399,7 +413,12 @@ static void take_finish(struct sb_server *server, const Sb__Finish *finish, stru
 static void take_from_coordinator(struct sb_server *server, uint64_t now_ns, const Sb__Head *head,
                                   struct sb_outbox *out)
 {
+    server->heard_ns = now_ns;
     switch (head->body_case) {
+    case SB__HEAD__BODY_READY: /* of a new life of its own */
+        if (head->ready->rejoin)
+            send_hello(server, out);
+        return;
     case SB__HEAD__BODY_START:
         take_start(server, now_ns, head, out);
         return;
@@ -413,6 +432,8 @@ static void take_from_coordinator(struct sb_server *server, uint64_t now_ns, con
         take_finish(server, head->finish, out);
         return;
     case SB__HEAD__BODY_REFUSE:
+        if (server->state != GREETING) /* then it is another's, or damaged */
+            return;
         end(server, (int)head->refuse->code, head->refuse->sentence);
         return;
     default:
@@ -513,10 +534,16 @@ void sb_server_handle(struct sb_server *server, uint64_t now_ns, uint64_t peer, 
 static void resend(struct sb_server *server, uint64_t now_ns, struct sb_outbox *out)
 {
     server->sent_ns = now_ns;
+    uint64_t patience_ns = (uint64_t)server->options.job->push_timeout_ms * 1000000u;
     if (server->state == GREETING)
         send_hello(server, out);
     else if (server->state == REPORTED)
         send_report(server, out);
+    /* The coordinator may have died: the next one knows us by this.  The same one hears that we
+     * live. */
+    if (server->state != GREETING && server->state != OVER && !server->is_coordinator &&
+        now_ns - server->heard_ns >= patience_ns)
+        send_hello(server, out);
 }
 
 void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox *out)

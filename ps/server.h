@@ -31,8 +31,9 @@ enum sb_event_kind {
     SB_EVENT_NONFINITE, /* step; text = sentence */
     SB_EVENT_ENDING,    /* the run ends before its time: code, text */
     SB_EVENT_FINISHED,  /* code, text */
-    SB_EVENT_LOST,      /* a worker is silent: its share goes to the others; text = sentence */
+    SB_EVENT_LOST,      /* a peer is silent, or another has taken its place; text = sentence */
     SB_EVENT_NOTE,      /* what was decided; text = sentence */
+    SB_EVENT_RECOVERED, /* at the end, if any was lost: text = what came back and was done again */
     SB_EVENT_DAMAGED,   /* a checkpoint that does not verify and is passed over; text = sentence */
 };
 
@@ -53,6 +54,7 @@ struct sb_event {
 
 struct sb_server_options {
     uint32_t index;
+    uint32_t life; /* how often whoever started us has started this server before */
     uint32_t server_count, worker_count; /* that the coordinator waits for */
     const struct sb_job *job;            /* outlives the server */
     const char *canonical;               /* sb_job_canonical */

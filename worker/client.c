@@ -5,8 +5,9 @@
  *        +-----------------------------------------+  |  weights of its step   | slot is pushed
  *          WELCOME to a worker that need not seed     +---------------------> WORK
  *
- *     any of them -- FINISH --> FINISH -- sb_client_bye --> OVER
- *     any of them -- REFUSE, or a push that is BAD every time --> OVER
+ *     any of them -- WELCOME of a later term --> SEED or WAITING; from WORK when the caller leaves
+ * it any of them -- FINISH --> FINISH -- sb_client_bye --> OVER any of them -- REFUSE, or a push
+ * that is BAD every time --> OVER
  *
  * Pieces of work wait in a queue.  One of a later step drops the earlier ones: that step is
  * committed, so whatever is still missing from us is not needed any more.  Only what the caller is
@@ -54,6 +55,8 @@ static struct sb_msg *make_hello(struct sb_client *client)
     Sb__Head head = SB__HEAD__INIT;
     Sb__Hello hello = SB__HELLO__INIT;
     hello.role = SB__ROLE__ROLE_WORKER;
+    hello.index = client->options.index;
+    hello.life = client->options.life;
     hello.name = (char *)client->options.name;
     hello.canonical = (char *)client->options.canonical;
     hello.fingerprint = (char *)client->options.fingerprint;
@@ -138,6 +141,8 @@ static bool work_is_complete(const struct sb_client *client)
  * asked for, and now nodes: all vectors are there. */
 bool sb_client_work_is_past(const struct sb_client *client)
 {
+    if (client->work_void)
+        return true;
     for (size_t i = 0; i < client->parts.count; i++) {
         const struct sb_part *part = &client->parts.parts[i];
         const struct sb_holding *holding = &client->holdings[i];
@@ -179,11 +184,23 @@ static void begin_work(struct sb_client *client, uint64_t now_ns, struct sb_outb
     sb_client_want_group(client, now_ns, out);
 }
 
+/* SEED or WAITING, by the welcome at hand. */
+static void begin_term(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
+{
+    const Sb__Welcome *welcome = client->welcome->welcome;
+    client->has_work = client->asks_rows = client->work_void = false;
+    client->state = welcome->seed ? SB_CLIENT_SEED : SB_CLIENT_WAITING;
+    if (client->state == SB_CLIENT_WAITING)
+        sb_client_want_whole(client, now_ns, welcome->resume_step, out);
+}
+
 void sb_client_advance(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
 {
     if (client->state == SB_CLIENT_WORK && client->pushed_count == work_size(client->work)) {
         client->has_work = false;
         client->state = SB_CLIENT_WAITING;
+        if (client->work_void)
+            begin_term(client, now_ns, out);
     }
     while (client->state == SB_CLIENT_WAITING) {
         if (client->has_work && sb_client_work_is_past(client))
@@ -315,11 +332,36 @@ static bool take_finish(struct sb_client *client, uint64_t peer, const Sb__Head 
 
 /* ---- answers ---- */
 
+/* Nothing of the term before is asked, sent or held any more. */
+static bool forget_term(struct sb_client *client)
+{
+    if (client->state == SB_CLIENT_OVER || client->said_bye ||
+        (client->state == SB_CLIENT_FINISH && client->code != SB_OK))
+        return false;
+    free(client->sentence);
+    free(client->history);
+    client->sentence = client->history = NULL;
+    client->queued = 0;
+    client->any_sequence = false;
+    sb_pushes_close_before(&client->pushes, UINT64_MAX);
+    sb_client_drop_dones(client, UINT64_MAX);
+    sb_client_drop_group(client);
+    for (size_t i = 0; i < client->parts.count; i++) {
+        sb_retry_end(&client->holdings[i].want);
+        client->holdings[i] = (struct sb_holding){0};
+    }
+    return true;
+}
+
 static bool take_welcome(struct sb_client *client, uint64_t now_ns, uint64_t peer, Sb__Head **head,
                          struct sb_outbox *out)
 {
-    if (client->state != SB_CLIENT_JOINING || peer != SB_PEER_COORDINATOR)
+    bool later = client->welcome && (*head)->term > client->welcome->term;
+    if (peer != SB_PEER_COORDINATOR || (client->welcome && !later))
         return client->welcome != NULL; /* a sign of life */
+    if ((!later && client->state != SB_CLIENT_JOINING) || !forget_term(client))
+        return false;
+    sb_msg_close(&client->welcome);
     client->welcome = *head;
     *head = NULL;
     const Sb__Welcome *welcome = client->welcome->welcome;
@@ -328,10 +370,25 @@ static bool take_welcome(struct sb_client *client, uint64_t now_ns, uint64_t pee
                   (uint32_t)welcome->n_servers);
     sb_parts_release(&client->parts);
     client->parts = dealt;
+    free(client->heard_ns);
     client->heard_ns = sb_calloc(welcome->n_servers, sizeof(*client->heard_ns));
-    client->state = welcome->seed ? SB_CLIENT_SEED : SB_CLIENT_WAITING;
-    if (client->state == SB_CLIENT_WAITING)
-        sb_client_want_whole(client, now_ns, welcome->resume_step, out);
+    if (client->state == SB_CLIENT_WORK)
+        client->work_void = true;
+    else
+        begin_term(client, now_ns, out);
+    return true;
+}
+
+/* The coordinator waits for others; or it is a new one, which does not know us. */
+static bool take_ready(struct sb_client *client, uint64_t now_ns, const Sb__Head *head,
+                       struct sb_outbox *out)
+{
+    client->last_heard_ns = now_ns;
+    if (head->ready->rejoin && client->welcome && client->state != SB_CLIENT_OVER &&
+        now_ns >= client->hello.sent_ns + client->options.retry_ms * UINT64_C(1000000) / 4) {
+        client->hello.sent_ns = now_ns;
+        sb_outbox_put(out, SB_PEER_COORDINATOR, sb_msg_copy(client->hello.msg));
+    }
     return true;
 }
 
@@ -345,9 +402,15 @@ static bool take(struct sb_client *client, uint64_t now_ns, uint64_t peer, Sb__H
                       in->refuse->sentence);
         return true;
     }
-    if (in->job != client->job || (client->welcome && in->term != client->welcome->term))
+    bool from_coordinator = peer == SB_PEER_COORDINATOR;
+    if (in->job == client->job && from_coordinator && in->body_case == SB__HEAD__BODY_READY)
+        return take_ready(client, now_ns, in, out);
+    bool later_term = from_coordinator && in->body_case == SB__HEAD__BODY_WELCOME &&
+                      client->welcome && in->term > client->welcome->term;
+    if (in->job != client->job ||
+        (client->welcome && in->term != client->welcome->term && !later_term))
         return false;
-    if (peer == SB_PEER_COORDINATOR)
+    if (from_coordinator)
         client->last_heard_ns = now_ns;
     switch (in->body_case) {
     case SB__HEAD__BODY_WELCOME:
@@ -424,6 +487,24 @@ void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
 enum sb_client_state sb_client_state(const struct sb_client *client)
 {
     return client->state;
+}
+
+uint32_t sb_client_term(const struct sb_client *client)
+{
+    return client->welcome ? client->welcome->term : 0;
+}
+
+bool sb_client_work_void(const struct sb_client *client)
+{
+    return client->state == SB_CLIENT_WORK && client->work_void;
+}
+
+void sb_client_leave_work(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
+{
+    if (!sb_client_work_void(client))
+        return;
+    begin_term(client, now_ns, out);
+    sb_client_advance(client, now_ns, out);
 }
 
 const struct sb_work *sb_client_work(const struct sb_client *client)

@@ -5,10 +5,14 @@
  *
  *   HELLO -> (SEED) -> WANTING -> WORK ... -> FINISH -> OVER
  *
+ * When a server was lost, a second WELCOME brings a new term, and all begin again from its step:
+ * what was asked and pushed before is dropped, and weights are asked for anew.  Who is busy with
+ * work then is told by sb_client_work_void, and must leave it.
+ *
  * The shell around it reads the clock and moves the bytes: wait for a message, handle it, tick, and
- * send the outbox. When sb_client_welcome is first there, connect to its servers before the outbox
- * is sent.  Free the net first and the client last: frames in the net's queues point into memory
- * that the client has borrowed.
+ * send the outbox. When sb_client_term changes, connect to the servers of sb_client_welcome before
+ * the outbox is sent.  Free the net first and the client last: frames in the net's queues point
+ * into memory that the client has borrowed.
  */
 #ifndef SB_CLIENT_H
 #define SB_CLIENT_H
@@ -18,7 +22,8 @@
 #include "parts.h"
 
 struct sb_client_options {
-    uint64_t self; /* incarnation: SB_PEER_WORKER_BIT and random bits */
+    uint64_t self;        /* incarnation: SB_PEER_WORKER_BIT and random bits */
+    uint32_t index, life; /* that whoever started us has given us, and how often before */
     const char *canonical;
     const char *fingerprint;
     const char *name;
@@ -66,6 +71,11 @@ void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
 enum sb_client_state sb_client_state(const struct sb_client *client);
 const struct sb_work *sb_client_work(const struct sb_client *client);
 const Sb__Welcome *sb_client_welcome(const struct sb_client *client); /* NULL before it came */
+uint32_t sb_client_term(const struct sb_client *client);              /* of the welcome; 0 before */
+/* WORK: nobody wants it any more, for its term is over.  Whatever is still pushed goes nowhere. */
+bool sb_client_work_void(const struct sb_client *client);
+/* Out of void work: the caller will not push any more of it. */
+void sb_client_leave_work(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
 /* Owners are known once the welcome is there. */
 const struct sb_parts *sb_client_parts(const struct sb_client *client);
 /* When the coordinator was last heard (at first: when the client was made).  It is asked for a sign

@@ -56,6 +56,7 @@ struct sb_client {
 
     bool has_work; /* work is valid: waiting for weights, or with the caller */
     bool asks_rows;
+    bool work_void; /* WORK of a term that is over: the new one begins when the caller leaves it */
     struct sb_work *work; /* one of works: the caller may look at the one before for a while */
     struct sb_work works[2];
     size_t pushed_count; /* nodes or slots of work */

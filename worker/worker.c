@@ -30,7 +30,8 @@ struct worker {
     struct grad_buffer *grads[GRADS_MAX];
     size_t grad_count;
     double *counts; /* metric counts of an evaluation slot */
-    bool connected, stopping;
+    uint32_t connected_term;
+    bool stopping;
     bool dismissed; /* by the coordinator, who says why itself */
     double wait_seconds;
 };
@@ -103,13 +104,19 @@ static int flush(struct worker *w, struct sb_err *err)
     return sb_net_send_all(w->net, &w->out, err);
 }
 
-/* As soon as the welcome names the servers: the client's first wants go to them. */
-static int connect_once(struct worker *w, struct sb_err *err)
+/*
+ * As soon as a welcome names the servers: the client's first wants go to them.  In a later term
+ * some may have moved.
+ */
+static int connect_of_term(struct worker *w, struct sb_err *err)
 {
     const Sb__Welcome *welcome = sb_client_welcome(w->client);
-    if (!welcome || w->connected)
+    if (!welcome || w->connected_term == sb_client_term(w->client))
         return 0;
-    w->connected = true;
+    if (w->connected_term)
+        sb_log_event("rejoined", sb_u64("term", sb_client_term(w->client)),
+                     sb_u64("step", welcome->resume_step));
+    w->connected_term = sb_client_term(w->client);
     sb_metrics_ready(w->options->metrics, true);
     return w->options->connect ? w->options->connect(w->net, welcome, err) : 0;
 }
@@ -124,7 +131,7 @@ static int pump(struct worker *w, int timeout_ms, struct sb_err *err)
     sb_metrics_heartbeat(w->options->metrics);
     while ((got = sb_net_recv(w->net, timeout_ms, &peer, &msg, err)) > 0) {
         sb_client_handle(w->client, sb_clock_ns(), peer, &msg, &w->out);
-        if (connect_once(w, err) < 0 || flush(w, err) < 0)
+        if (connect_of_term(w, err) < 0 || flush(w, err) < 0)
             return -1;
         timeout_ms = 0;
     }
@@ -158,10 +165,10 @@ static int check_silence(struct worker *w, struct sb_err *err)
                       silent, joining ? "join_timeout_s" : "step_timeout_s");
 }
 
-/* Whether the run ended while we were computing: then nobody wants what we have. */
+/* Whether the run or its term ended while we were computing: then nobody wants what we have. */
 static bool run_ended(const struct worker *w)
 {
-    return sb_client_state(w->client) != SB_CLIENT_WORK;
+    return sb_client_state(w->client) != SB_CLIENT_WORK || sb_client_work_void(w->client);
 }
 
 /*
@@ -344,8 +351,8 @@ static int finish(struct worker *w, struct sb_err *err)
         while (!sb_client_fetch_all(w->client, sb_clock_ns(), &w->out)) {
             if (flush(w, err) < 0 || pump(w, PUMP_MS, err) < 0 || check_silence(w, err) < 0)
                 return -1;
-            if (sb_client_state(w->client) == SB_CLIENT_OVER)
-                return 0;
+            if (sb_client_state(w->client) != SB_CLIENT_FINISH)
+                return 0; /* dismissed; or a server was lost, and the last steps are done again */
         }
         if (sb_task_export(w->task, w->options->job->output_dir, err) < 0 ||
             sb_results_write_head(w->options->job->output_dir, sb_client_history(w->client), err) <
@@ -368,6 +375,10 @@ static int finish(struct worker *w, struct sb_err *err)
 static int turn(struct worker *w, struct sb_err *err)
 {
     const struct sb_work *work;
+    if (sb_client_work_void(w->client)) {
+        sb_client_leave_work(w->client, sb_clock_ns(), &w->out);
+        return flush(w, err);
+    }
     if (sb_client_needs_rows(w->client, &work) && want_rows(w, work, err) < 0)
         return -1;
     switch (sb_client_state(w->client)) {
@@ -446,6 +457,8 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
                                        .canonical = options->canonical,
                                        .fingerprint = options->fingerprint,
                                        .name = options->name,
+                                       .index = options->index,
+                                       .life = options->life,
                                        .plan = &plan.plan,
                                        .spans = spans,
                                        .span_count = span_count,

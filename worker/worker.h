@@ -23,6 +23,7 @@ struct sb_worker_options {
     uint64_t self;           /* our peer number */
     const char *canonical;   /* JOB settings */
     const char *fingerprint; /* numerics */
+    uint32_t index, life;    /* for the coordinator: see sb_client_options */
     const char *name;        /* host and process */
     bool checksum;
     struct sb_metrics *metrics;             /* may be NULL */

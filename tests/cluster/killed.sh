@@ -62,9 +62,9 @@ ends() {
     check "$name: the same command goes on to the same bits" same_weights "$whole" "$out"
 }
 
-ends "worker killed" KILL shardbert-worker 2 69 15 "shardbert: worker 1 was killed by signal 9" "${processes[@]}"
-ends "server killed" KILL shardbert-ps 2 69 15 "shardbert: server 1 was killed by signal 9" "${processes[@]}"
-ends "coordinator killed" KILL shardbert-ps 1 69 15 "shardbert: server 0 was killed by signal 9" "${processes[@]}"
+ends "worker killed" KILL shardbert-worker 2 69 15 "shardbert: worker 1 was killed by signal 9" "${processes[@]}" --set max_restarts=0
+ends "server killed" KILL shardbert-ps 2 69 15 "shardbert: server 1 was killed by signal 9" "${processes[@]}" --set max_restarts=0
+ends "coordinator killed" KILL shardbert-ps 1 69 15 "shardbert: server 0 was killed by signal 9" "${processes[@]}" --set max_restarts=0
 ends "worker stopped" STOP shardbert-worker 2 69 45 "shardbert: no progress for 4 s .*missing: nodes of worker 1" "${processes[@]}"
 ends "mpirun, worker killed" KILL shardbert-worker 2 137 15 "exited on signal 9" "${ranks[@]}"
 ends "mpirun, server killed" KILL shardbert-ps 2 137 15 "exited on signal 9" "${ranks[@]}"

@@ -26,6 +26,7 @@ struct store {
     struct saved *items;
     size_t count;
     unsigned failing;
+    uint32_t term;
 };
 
 static void release(struct saved *saved)
@@ -184,6 +185,23 @@ static int store_prune(void *context, const char *output_dir, uint32_t keep, uin
     return 0;
 }
 
+static int store_read_term(void *context, const char *output_dir, uint32_t *term,
+                           struct sb_err *err)
+{
+    (void)output_dir, (void)err;
+    *term = ((struct store *)context)->term;
+    return 0;
+}
+
+static int store_keep_term(void *context, const char *output_dir, uint32_t term, struct sb_err *err)
+{
+    (void)output_dir, (void)err;
+    struct store *store = context;
+    assert_true(term > store->term); /* no term is taken twice */
+    store->term = term;
+    return 0;
+}
+
 struct sb_disk *sim_disk_new(void)
 {
     struct store *store = sb_calloc(1, sizeof(*store));
@@ -194,6 +212,8 @@ struct sb_disk *sim_disk_new(void)
         .publish = store_publish,
         .newest = store_newest,
         .remove = store_remove,
+        .read_term = store_read_term,
+        .keep_term = store_keep_term,
         .prune = store_prune,
     };
     return &store->disk;

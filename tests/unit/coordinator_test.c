@@ -113,6 +113,8 @@ static void say(struct play *p, uint64_t peer, Sb__Head *head, struct sb_frame *
 static void tick(struct play *p, uint64_t after_ns)
 {
     p->now += after_ns;
+    for (uint32_t i = 0; i < p->c.members.server_count; i++)
+        p->c.servers[i].heard_ns = p->now; /* they are there, whatever else is silent */
     sb_coordinator_tick(&p->c, p->now, &p->out);
 }
 
