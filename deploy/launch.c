@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "file.h"
 #include "log.h"
+#include "results.h"
 #include "signals.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@ struct launch {
     uint32_t count;
     uint32_t running;    /* also those that are about to be started again */
     uint32_t done;       /* workers that have left after the end */
+    double done_at;      /* when the last of them did */
     bool ending;         /* nobody is started again */
     struct sb_err cause; /* of a code that is not 0 */
     int code, passed_on;
@@ -56,7 +58,8 @@ static int prepare(struct launch *launch, struct sb_err *err)
         return sb_err_set_errno(err, SB_ERR_BUG, "cannot find this program's own file");
     self[length] = 0;
     sb_path_folder(launch->programs, self);
-    snprintf(launch->folder, sizeof(launch->folder), "/tmp/shardbert-sockets-XXXXXX");
+    snprintf(launch->folder, sizeof(launch->folder), "/tmp/shardbert-sockets-%ld-XXXXXX",
+             (long)getpid());
     if (!mkdtemp(launch->folder))
         return sb_err_set_errno(err, SB_ERR_CREATE, "cannot make a folder for sockets in /tmp");
     snprintf(launch->address, sizeof(launch->address), "ipc://%s/server-0", launch->folder);
@@ -235,8 +238,10 @@ static void take_end(struct launch *launch, struct child *child, int status)
         signal_all(launch, SIGTERM);
     if (code || child == launch->children)
         limit_end(launch, child);
-    if (!code && !child->is_server)
+    if (!code && !child->is_server) {
         launch->done++;
+        launch->done_at = sb_clock_seconds();
+    }
 }
 
 /* Starts those whose wait is over; a run that ends waits for nobody. */
@@ -266,6 +271,21 @@ static void restart_due(struct launch *launch)
     }
 }
 
+/*
+ * The model is written and the workers have left, and a coordinator that was started again just
+ * then waits for them: there is nothing to wait for.
+ */
+static bool is_finished(const struct launch *launch)
+{
+    if (launch->code || !launch->done || !launch->children[0].life ||
+        sb_clock_seconds() - launch->done_at < END_LIMIT_S)
+        return false;
+    struct sb_bytes settings = SB_BYTES_INIT;
+    bool finished = sb_results_finished(launch->args->job.output_dir, &settings, NULL) > 0;
+    sb_bytes_release(&settings);
+    return finished;
+}
+
 /* Waits for all children. */
 static int watch(struct launch *launch, struct sb_err *err)
 {
@@ -282,7 +302,7 @@ static int watch(struct launch *launch, struct sb_err *err)
             launch->passed_on = sb_stop_code;
             kill(launch->children[0].pid, SIGTERM);
         }
-        if (launch->end_by > 0 && sb_clock_seconds() > launch->end_by)
+        if ((launch->end_by > 0 && sb_clock_seconds() > launch->end_by) || is_finished(launch))
             end_all(launch);
         nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     }

@@ -83,8 +83,11 @@ struct sb_coordinator {
     uint64_t sequence;       /* of the newest piece of work */
     uint64_t first_sequence; /* of the running step or evaluation */
     bool resumed;
+    uint32_t seeder; /* the worker that pushes the first weights, if there is no checkpoint */
 
     struct sb_sums_tree sums; /* of the running step */
+    bool doubted;             /* a worker was lost in it: its sums may not have come to the servers */
+    uint32_t doubt_rounds;    /* how often the step was dealt again for that */
     struct {                  /* the newest decision, for servers that did not hear it */
         bool apply;
         double scale, rate;

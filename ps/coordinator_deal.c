@@ -153,7 +153,7 @@ static void lose_silent_workers(struct sb_coordinator *c)
         if (member->lost || !has_share(c, i) || (share_done(c, i) && !missing) ||
             silence(c, i) <= c->job->worker_timeout_s)
             continue;
-        member->lost = true;
+        member->lost = c->doubted = true;
         snprintf(text, sizeof(text), "%s is silent for %.0f s: its share goes to the other workers",
                  member->name, silence(c, i));
         sb_coordinator_tell(
@@ -234,10 +234,26 @@ static void send_new_work(struct sb_coordinator *c, struct sb_outbox *out)
         }
 }
 
+/*
+ * All is DONE, a worker died meanwhile, and a server does not report: what it lacks may have been
+ * said to be DONE by the one who died, and who had which share is forgotten when shares are passed
+ * on.  So all is dealt once more; what the servers hold they drop unread.
+ */
+static void deal_again_if_doubted(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    uint64_t patience_ns = (uint64_t)c->job->push_timeout_ms * 2000000u << c->doubt_rounds;
+    if (!c->doubted || !sums_missing(c) || c->now_ns - c->progress_ns < patience_ns)
+        return;
+    if (c->doubt_rounds < 16)
+        c->doubt_rounds++;
+    sb_coordinator_deal(c, out);
+}
+
 /* Those that are done take over; while all are busy there is time. */
 void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *out)
 {
     lose_silent_workers(c);
+    deal_again_if_doubted(c, out);
     uint32_t *idle = NULL, worker_count = c->members.worker_count;
     for (uint32_t from = 0; from < worker_count; from++) {
         size_t idle_count = 0;

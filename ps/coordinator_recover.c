@@ -151,6 +151,7 @@ void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, cons
     sb_coordinator_tell(
         c, (struct sb_event){.kind = SB_EVENT_LOST, .text = text.data, .code = SB_ERR_PEER});
     sb_bytes_release(&text);
+    c->doubted = true;
     w->welcomed = w->heard = w->bye = false;
     sb_coordinator_worker_lives(c, worker);
     if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING)

@@ -17,6 +17,8 @@ static void begin_step(struct sb_coordinator *c, struct sb_outbox *out)
 {
     const Sb__Plan *plan = c->members.plan;
     sb_sums_tree_clear(&c->sums);
+    c->doubted = false;
+    c->doubt_rounds = 0;
     c->step_ns = c->now_ns;
     if (plan->vector_size)
         sb_gather_begin(&c->gather, plan->slots, plan->vector_size);

@@ -187,7 +187,7 @@ void sb_coordinator_send_welcome(struct sb_coordinator *c, uint32_t worker, stru
     welcome.servers = servers;
     welcome.n_servers = c->members.server_count;
     welcome.lease = worker == 0;
-    welcome.seed = worker == find_seeder(c) && !c->resumed && !all_servers(c, true);
+    welcome.seed = worker == c->seeder && !c->resumed && !all_servers(c, true);
     welcome.resume_step = c->step;
     head.step = c->step;
     head.body_case = SB__HEAD__BODY_WELCOME;
@@ -199,6 +199,7 @@ void sb_coordinator_send_welcome(struct sb_coordinator *c, uint32_t worker, stru
 
 static void begin_seeding(struct sb_coordinator *c, struct sb_outbox *out)
 {
+    c->seeder = find_seeder(c); /* whoever has its place, also after a loss */
     sb_coordinator_move(c, SB_COORDINATOR_SEEDING);
     for (uint32_t i = 0; i < c->members.worker_count; i++)
         sb_coordinator_send_welcome(c, i, out);

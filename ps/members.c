@@ -184,10 +184,11 @@ static enum sb_members_answer join_server(struct sb_members *members, uint64_t p
     }
     struct sb_members_server *server = &members->servers[hello->index];
     if (server->here) {
-        if (!strcmp(server->address, hello->address) && !strcmp(server->name, hello->name))
-            return SB_MEMBERS_KNOWN;
         if (hello->life < server->life)
             return SB_MEMBERS_PAST;
+        if (hello->life == server->life && !strcmp(server->address, hello->address) &&
+            !strcmp(server->name, hello->name))
+            return SB_MEMBERS_KNOWN;
         if (hello->life == server->life && !server->lost) {
             sb_err_set(err, SB_ERR_CONFIG, "%s and %s are both server %" PRIu32, server->name,
                        hello->name, hello->index);

@@ -124,7 +124,10 @@ static void send_ack(struct sb_server *server, uint64_t peer, const Sb__Head *pu
     head.trace = push->trace;
     head.body_case = SB__HEAD__BODY_ACK;
     head.ack = &ack;
-    send_frames(server, out, peer, &head, NULL, NULL);
+    /* The push's own term: in another one a push of the same name may be open. */
+    head.job = server->job_hash;
+    head.term = push->term;
+    sb_outbox_put(out, peer, sb_msg_new(&head, NULL, NULL, server->options.checksum));
 }
 
 static struct sb_msg *make_weights(struct sb_server *server, const struct sb_want *want)

@@ -26,8 +26,10 @@ struct sim_worker {
     bool copied;
     size_t next; /* node or slot of the work at hand */
     uint64_t sequence;
+    uint32_t life, term;
     bool dead;
     uint64_t died_ns;
+    uint64_t back_ns; /* of a crash: when it is started again */
 };
 
 struct sim {
@@ -37,7 +39,12 @@ struct sim {
     struct sb_bytes canonical;
     Sb__Plan plan;
     Sb__EvalSet sets[2], *set_list[2];
-    struct sb_server **servers;
+    struct sb_server **servers; /* NULL: dead */
+    struct sim_life {
+        uint32_t life;
+        uint64_t back_ns;
+    } * lives; /* of the servers */
+    bool started;
     struct sim_worker *workers;
     struct sb_pool *pool;
     struct sim_result *result;
@@ -145,7 +152,8 @@ static void transmit(struct sim *sim, uint64_t from, struct sb_outbox *out)
 
 static uint64_t name_of(uint64_t server, const Sb__Head *head)
 {
-    return server << 56 ^ head->step << 40 ^ (uint64_t)head->node << 20 ^ head->part;
+    return server << 60 ^ (uint64_t)head->term << 48 ^ head->step << 40 ^
+           (uint64_t)head->node << 20 ^ head->part;
 }
 
 static bool is_taken(const struct sim *sim, uint64_t name)
@@ -231,8 +239,10 @@ static void deliver(struct sim *sim, struct flight *flight)
     } else if (worker) {
         sb_client_handle(worker->client, sim->now_ns, flight->from, &flight->msg, &out);
     } else if (flight->to >= sim->options->servers) {
-        assert_true(sim->options->network.forge ||
-                    sim->options->revive); /* a stranger, or one who is gone */
+        assert_true(sim->options->network.forge || sim->options->revive ||
+                    sim->options->crashes); /* a stranger, or one who is gone */
+    } else if (!sim->servers[flight->to]) {
+        /* it is dead */
     } else {
         if (sim->options->network.poison_first || sim->options->network.poison_repeats)
             flight->msg = poison(sim, flight->to, flight->msg);
@@ -346,8 +356,9 @@ static void say_rows(struct sim *sim, struct sim_worker *w, const struct sb_work
 static void work_a_little(struct sim *sim, struct sim_worker *w, struct sb_outbox *out)
 {
     const struct sb_work *work = sb_client_work(w->client);
-    if (work->sequence != w->sequence) {
+    if (work->sequence != w->sequence || sb_client_term(w->client) != w->term) {
         w->sequence = work->sequence;
+        w->term = sb_client_term(w->client);
         w->next = 0;
     }
     if (sim->options->silent_at && work->step + 1 >= sim->options->silent_at &&
@@ -394,6 +405,8 @@ static void drive_worker(struct sim *sim, struct sim_worker *w)
     sb_client_tick(w->client, sim->now_ns, &out);
     if (sb_client_needs_rows(w->client, &work))
         say_rows(sim, w, work, &out);
+    if (sb_client_work_void(w->client) && chance(sim, 500))
+        sb_client_leave_work(w->client, sim->now_ns, &out);
     switch (sb_client_state(w->client)) {
     case SB_CLIENT_SEED:
         toy_first_weights(&sim->toy, w->weights);
@@ -413,16 +426,33 @@ static void drive_worker(struct sim *sim, struct sim_worker *w)
 
 /* ---- life ---- */
 
+/* A step that is done again is the same step. */
+static void count_step(struct sim_result *result, const struct sb_event *event)
+{
+    struct sim_step step = {event->loss, event->grad_norm, event->rate, event->targets};
+    uint64_t index = event->step - 1 - result->first_step;
+    assert_true(event->step > result->first_step && index <= result->step_count);
+    if (index < result->step_count) {
+        assert_memory_equal(&result->steps[index], &step, sizeof(step));
+        result->redone++;
+        return;
+    }
+    result->steps = sb_realloc(result->steps, (result->step_count + 1) * sizeof(*result->steps));
+    result->steps[result->step_count++] = step;
+}
+
 static void on_event(void *context, const struct sb_event *event)
 {
     struct sim *sim = context;
     struct sim_result *result = sim->result;
     switch (event->kind) {
+    case SB_EVENT_STARTED:
+        if (!sim->started)
+            result->first_step = event->step;
+        sim->started = true;
+        break;
     case SB_EVENT_STEP:
-        result->steps =
-            sb_realloc(result->steps, (result->step_count + 1) * sizeof(*result->steps));
-        result->steps[result->step_count++] =
-            (struct sim_step){event->loss, event->grad_norm, event->rate, event->targets};
+        count_step(result, event);
         if (sim->options->stop_at && event->step >= sim->options->stop_at)
             sb_server_stop(sim->servers[0], SB_ERR_TERMINATE);
         break;
@@ -476,6 +506,8 @@ static void make_client(struct sim *sim, struct sim_worker *w)
     w->peer = SB_PEER_WORKER_BIT | (draw(sim) >> 8 << 4) | index;
     struct sb_client_options options = {
         .self = w->peer,
+        .index = (uint32_t)index,
+        .life = w->life,
         .canonical = sim->canonical.data,
         .fingerprint = "f",
         .name = "worker",
@@ -508,27 +540,94 @@ static void kill_and_revive(struct sim *sim)
     }
 }
 
+static void make_server(struct sim *sim, uint32_t index)
+{
+    const struct sim_options *o = sim->options;
+    static const char *const names[] = {"server", "server, second life", "server, third life"};
+    uint32_t life = sim->lives[index].life;
+    struct sb_server_options options = {
+        .index = index,
+        .life = life,
+        .server_count = o->servers,
+        .worker_count = o->workers,
+        .job = &sim->job,
+        .canonical = sim->canonical.data,
+        .fingerprint = "f",
+        .address = "sim",
+        .name = names[life < 3 ? life : 2],
+        .pool = sim->pool,
+        .disk = o->disk,
+        .checksum = o->checksum,
+        .on_event = on_event,
+        .event_context = sim,
+    };
+    sim->servers[index] = sb_server_new(&options, sim->now_ns);
+}
+
+/* ---- crashes ---- */
+
+static bool a_worker_has_left(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->options->workers; i++)
+        if (!sim->workers[i].dead && sb_client_state(sim->workers[i].client) == SB_CLIENT_OVER)
+            return true;
+    return false;
+}
+
+/* Kills a process that is there; what it has sent is still under way. */
+static void crash(struct sim *sim)
+{
+    const struct sim_options *o = sim->options;
+    uint64_t victim = draw(sim) % (o->servers + o->workers);
+    uint64_t back_ns = sim->now_ns + (50 + draw(sim) % 1500) * MS;
+    if (victim < o->servers) {
+        struct sb_server **server = &sim->servers[victim];
+        /* A coordinator is not started again when workers have left: see launch.c. */
+        if (!*server || sb_server_over(*server, NULL) >= 0 ||
+            sb_server_over(sim->servers[0] ? sim->servers[0] : *server, NULL) >= 0 ||
+            (victim == 0 && a_worker_has_left(sim)))
+            return;
+        sb_server_free(server);
+        sim->lives[victim].back_ns = back_ns;
+        sim->result->restarted_servers++;
+    } else {
+        struct sim_worker *w = &sim->workers[victim - o->servers];
+        if (w->dead || sb_client_state(w->client) == SB_CLIENT_OVER)
+            return;
+        w->dead = true;
+        w->back_ns = back_ns;
+        sb_client_free(&w->client);
+        memset(w->weights, 0, sim->toy.float_count * sizeof(float));
+    }
+    sim->result->crashed++;
+}
+
+static void crash_and_restart(struct sim *sim)
+{
+    const struct sim_options *o = sim->options;
+    if (sim->result->crashed < o->crashes && chance(sim, 12))
+        crash(sim);
+    for (uint32_t i = 0; i < o->servers; i++)
+        if (!sim->servers[i] && sim->now_ns >= sim->lives[i].back_ns) {
+            sim->lives[i].life++;
+            make_server(sim, i);
+        }
+    for (uint32_t i = 0; i < o->workers; i++) {
+        struct sim_worker *w = &sim->workers[i];
+        if (!w->dead || !w->back_ns || sim->now_ns < w->back_ns)
+            continue;
+        w->dead = w->copied = false;
+        w->back_ns = 0;
+        w->life++;
+        make_client(sim, w);
+    }
+}
+
 static void make_peers(struct sim *sim)
 {
     const struct sim_options *o = sim->options;
-    for (uint32_t i = 0; i < o->servers; i++) {
-        struct sb_server_options options = {
-            .index = i,
-            .server_count = o->servers,
-            .worker_count = o->workers,
-            .job = &sim->job,
-            .canonical = sim->canonical.data,
-            .fingerprint = "f",
-            .address = "sim",
-            .name = "server",
-            .pool = sim->pool,
-            .disk = o->disk,
-            .checksum = o->checksum,
-            .on_event = on_event,
-            .event_context = sim,
-        };
-        sim->servers[i] = sb_server_new(&options, sim->now_ns);
-    }
+    for (uint32_t i = 0; i < o->servers; i++)
+        make_server(sim, i);
     for (uint32_t i = 0; i < o->workers; i++) {
         struct sim_worker *w = &sim->workers[i];
         w->weights = sb_calloc(sim->toy.float_count, sizeof(float));
@@ -536,13 +635,22 @@ static void make_peers(struct sim *sim)
     }
 }
 
+static bool all_workers_left(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->options->workers; i++)
+        if (sim->workers[i].dead || sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER)
+            return false;
+    return true;
+}
+
 static bool all_over(const struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->options->servers; i++)
-        if (sb_server_over(sim->servers[i], NULL) < 0)
+        if (!sim->servers[i] || sb_server_over(sim->servers[i], NULL) < 0)
             return false;
     for (uint32_t i = 0; i < sim->options->workers; i++)
-        if (!sim->workers[i].dead && sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER)
+        if (sim->workers[i].back_ns ||
+            (!sim->workers[i].dead && sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER))
             return false;
     return true;
 }
@@ -564,6 +672,7 @@ static void release(struct sim *sim)
     free(sim->flights);
     free(sim->taken);
     free(sim->servers);
+    free(sim->lives);
     free(sim->workers);
 }
 
@@ -578,31 +687,44 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
     make_plan(&sim);
     sim.pool = options->pool ? sb_pool_new(2) : NULL;
     sim.servers = sb_calloc(options->servers, sizeof(*sim.servers));
+    sim.lives = sb_calloc(options->servers, sizeof(*sim.lives));
     sim.workers = sb_calloc(options->workers, sizeof(*sim.workers));
     result->float_count = sim.toy.float_count;
     result->weights = sb_calloc(sim.toy.float_count, sizeof(float));
     make_peers(&sim);
-    const char *text;
+    const char *text = "";
     bool coordinator_over = false;
     for (uint64_t over_ns = END_NS; sim.now_ns < over_ns && !all_over(&sim);
          sim.now_ns += TURN_MS * MS) {
         for (uint32_t i = 0; i < options->servers; i++) {
             struct sb_outbox out = {0};
+            if (!sim.servers[i])
+                continue;
             sb_server_tick(sim.servers[i], sim.now_ns, &out);
             transmit(&sim, i, &out);
         }
         kill_and_revive(&sim);
+        if (options->crashes)
+            crash_and_restart(&sim);
         for (uint32_t i = 0; i < options->workers; i++)
             if (!sim.workers[i].dead)
                 drive_worker(&sim, &sim.workers[i]);
         deliver_due(&sim);
-        if (!coordinator_over && sb_server_over(sim.servers[0], NULL) >= 0) {
+        if (all_workers_left(&sim) && sim.lives[0].life && result->history && !coordinator_over) {
+            /* Our launcher ends a coordinator that was started again and waits in vain. */
+            result->code = 0;
+            break;
+        }
+        if (!coordinator_over && sim.servers[0] && sb_server_over(sim.servers[0], NULL) >= 0) {
             coordinator_over = true; /* the others get a little time to hear of it */
             over_ns = sim.now_ns + 2000 * MS;
         }
     }
-    result->code = sb_server_over(sim.servers[0], &text);
-    snprintf(result->sentence, sizeof(result->sentence), "%s", text);
+    if (result->code < 0)
+        result->code = sim.servers[0] ? sb_server_over(sim.servers[0], &text) : -1;
+    snprintf(result->sentence, sizeof(result->sentence), "%s",
+             sim.servers[0] ? text : "the coordinator is dead");
+    result->left_early = sim.lives[0].life && a_worker_has_left(&sim);
     result->virtual_seconds = (double)sim.now_ns * 1e-9;
     if (!sim.workers || !result->history) {
         free(result->weights);

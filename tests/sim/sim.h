@@ -46,7 +46,9 @@ struct sim_options {
     uint64_t silent_at; /* worker 0 falls silent for ever at this step (from 1); 0: never */
     uint64_t kill_at;   /* worker `killed` is gone when this many steps are committed; 0: never */
     uint32_t killed;
-    bool revive; /* and comes back 3 s later as another incarnation */
+    bool revive;      /* and comes back 3 s later as another incarnation */
+    unsigned crashes; /* so many processes, drawn with their moments from the seed, die and are
+                         started again; needs network.wire */
     double weight_decay;
 };
 
@@ -56,6 +58,10 @@ struct sim_step {
 
 struct sim_result {
     int code;
+    unsigned crashed, restarted_servers; /* processes that died; servers among them */
+    uint64_t redone;     /* steps that were committed again, with the same figures */
+    uint64_t first_step; /* finished before this run */
+    bool left_early; /* the coordinator died when a worker had said good-bye: it waits in vain */
     char sentence[1024];
     float *weights; /* [float_count] what worker 0 fetched at the end; NULL if it did not come to
                        that */
