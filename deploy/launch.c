@@ -4,7 +4,7 @@
 #include "clock.h"
 #include "file.h"
 #include "log.h"
-#include "results.h"
+#include "output.h"
 #include "signals.h"
 
 #include <errno.h>
@@ -280,10 +280,12 @@ static bool is_finished(const struct launch *launch)
     if (launch->code || !launch->done || !launch->children[0].life ||
         sb_clock_seconds() - launch->done_at < END_LIMIT_S)
         return false;
-    struct sb_bytes settings = SB_BYTES_INIT;
-    bool finished = sb_results_finished(launch->args->job.output_dir, &settings, NULL) > 0;
-    sb_bytes_release(&settings);
-    return finished;
+    struct sb_bytes canonical = SB_BYTES_INIT;
+    enum sb_output_state state;
+    sb_job_canonical(&launch->args->job, &canonical);
+    int rc = sb_output_look(&state, &launch->args->job, canonical.data, NULL, NULL);
+    sb_bytes_release(&canonical);
+    return rc == 0 && state == SB_OUTPUT_FINISHED;
 }
 
 /* Waits for all children. */
