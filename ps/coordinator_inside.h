@@ -5,8 +5,8 @@
  *   coordinator_start.c   JOINING, LOADING, SEEDING
  *   coordinator_deal.c    who computes what, and what becomes of the share of one who falls silent
  *   coordinator_recover.c terms; what happens when a server or a worker comes back
- *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between them
- *   coordinator_finish.c  FINISHING
+ *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
+ * them coordinator_finish.c  FINISHING
  */
 #ifndef SB_COORDINATOR_INSIDE_H
 #define SB_COORDINATOR_INSIDE_H

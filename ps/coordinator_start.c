@@ -109,8 +109,7 @@ void sb_coordinator_begin_loading(struct sb_coordinator *c, struct sb_outbox *ou
     struct sb_err err = SB_ERR_INIT;
     uint32_t term = 0; /* whatever a former run still sends is of another one */
     if (check_plan(c, &err) < 0 || sb_coordinator_check_metric(c, &err) < 0 ||
-        look_for_checkpoint(c, &term, &err) < 0 ||
-        sb_coordinator_take_term(c, term, &err) < 0) {
+        look_for_checkpoint(c, &term, &err) < 0 || sb_coordinator_take_term(c, term, &err) < 0) {
         sb_coordinator_finish(c, (int)err.code, err.text, out);
         return;
     }
