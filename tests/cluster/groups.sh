@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A loss that compares the texts of a whole step (task setfit), through servers and workers: their number, threads, a
+# A loss that compares the texts of a whole step (tasks setfit and embed), through servers and workers: their number, threads, a
 # stop, a killed worker leave no trace in the weights.
 # shellcheck source=tests/support/cluster.sh
 source "$(dirname "$0")/../support/cluster.sh"
@@ -53,6 +53,14 @@ check "ranking among the texts of a step: same bits embedded and with 2 servers 
 train slots ranking --set slots=2
 check "ranking: 2 and 8 slots differ by rounding only" \
     python3 tests/support/safetensors_diff.py --within 1e-4 "$work/ranking/model.safetensors" "$work/slots/model.safetensors"
+
+# Pairs without a score: each text is ranked among all texts of the step.
+paste <(head -32 "$work/data/train.txt") <(sed -n 33,64p "$work/data/train.txt") >"$work/data/pairs.tsv"
+sed -e 's/^task: .*/task: embed/' -e '/^loss: /d' -e '/^samples_per_label: /d' -e 's/train\.tsv/pairs.tsv/' \
+    "$work/ranking.yaml" >"$work/pairs.yaml"
+train pairs pairs
+train pairs-2x3 pairs --servers 2 --workers 3
+check "task embed: same bits embedded and with 2 servers and 3 workers" same_weights "$work/pairs" "$work/pairs-2x3"
 
 # stop_after NAME PATTERN SIGNAL PID: once the log has the pattern.
 stop_after() {
