@@ -3,6 +3,7 @@
 #include "classify.h"
 #include "commands.h"
 #include "entities_json.h"
+#include "eval_pairs.h"
 #include "evaluate.h"
 #include "file.h"
 #include "fitted.h"
@@ -13,6 +14,7 @@
 #include "run_record.h"
 #include "scored.h"
 #include "scores.h"
+#include "sentence.h"
 #include "sums.h"
 #include "task.h"
 
@@ -20,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY, TASK_NER };
+enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY, TASK_NER, TASK_EMBED };
 
 enum { PASS_TOKENS = 4096, STRIDE = 32, FINE_BLOCKS = 32, RECORDED_BYTES = 64 };
 
@@ -30,6 +32,8 @@ struct eval {
     char **paths;
     size_t path_count;
     const char *text_column, *text_pair_column, *label_column, *label_separator;
+    const char *negative_column;
+    double score_max;
     const char *grouping; /* mlm; NULL: as the training, or document */
     bool header, lenient, json, label_all_tokens;
     struct sb_mask_options masks;
@@ -43,8 +47,9 @@ struct eval {
      * entities.h. */
     double *sums; /* [width] */
     size_t width;
-    struct sb_blocks blocks; /* the same of parts of the data; for classify without the counts */
-    struct sb_tags tags;     /* ner */
+    struct sb_blocks blocks;    /* the same of parts of the data; for classify without the counts */
+    struct sb_tags tags;        /* ner */
+    struct sb_eval_pairs pairs; /* embed: all of its results */
 };
 
 enum {
@@ -54,6 +59,8 @@ enum {
     KEY_PAIR,
     KEY_LABEL,
     KEY_SEPARATOR,
+    KEY_NEGATIVE,
+    KEY_SCORE_MAX,
     KEY_HEADER,
     KEY_GROUPING,
     KEY_PROBABILITY,
@@ -68,13 +75,15 @@ enum {
 
 static const struct argp_option OPTIONS[] = {
     {"model", 'm', "DIR", 0, "Model folder", 0},
-    {"task", KEY_TASK, "TASK", 0, "mlm, classify or ner", 0},
+    {"task", KEY_TASK, "TASK", 0, "mlm, classify, ner or embed", 0},
     {"data", KEY_DATA, "FILE", 0, "A file, glob, or - for standard input; may be repeated", 0},
     {"text-column", KEY_TEXT, "C", 0, "Column of the text: name, or number from 0", 1},
     {"text-pair-column", KEY_PAIR, "C", 0, "Column of the second text", 1},
     {"label-column", KEY_LABEL, "C", 0, "Column of the label", 1},
     {"label-separator", KEY_SEPARATOR, "TEXT", 0,
      "Between the labels of a cell, where a text has several (default: a comma)", 1},
+    {"negative-column", KEY_NEGATIVE, "C", 0, "embed: column of what is farther from the text", 1},
+    {"score-max", KEY_SCORE_MAX, "X", 0, "embed: scores are divided by it (default: 1)", 1},
     {"header", KEY_HEADER, NULL, 0, "The first line names the columns", 1},
     {"lenient", KEY_LENIENT, NULL, 0, "Replace broken UTF-8 instead of stopping", 1},
     {"max-seq-length", KEY_LENGTH, "N", 0,
@@ -110,14 +119,24 @@ static double parse_probability(const char *text, struct argp_state *state)
     return value;
 }
 
+static double parse_score_max(const char *text, struct argp_state *state)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= 0.0001 && value <= 1e6))
+        argp_error(state, "--score-max is '%s', expected a number from 0.0001 to 1000000", text);
+    return value;
+}
+
 static void parse_task(struct eval *eval, const char *name, struct argp_state *state)
 {
     eval->task = !strcmp(name, "mlm")        ? TASK_MLM
                  : !strcmp(name, "classify") ? TASK_CLASSIFY
                  : !strcmp(name, "ner")      ? TASK_NER
+                 : !strcmp(name, "embed")    ? TASK_EMBED
                                              : TASK_NONE;
     if (eval->task == TASK_NONE)
-        argp_error(state, "--task is '%s', expected mlm, classify or ner", name);
+        argp_error(state, "--task is '%s', expected mlm, classify, ner or embed", name);
 }
 
 static void check_required(const struct eval *eval, struct argp_state *state)
@@ -153,6 +172,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_LABEL:
         eval->label_column = argument;
+        return 0;
+    case KEY_NEGATIVE:
+        eval->negative_column = argument;
+        return 0;
+    case KEY_SCORE_MAX:
+        eval->score_max = parse_score_max(argument, state);
         return 0;
     case KEY_SEPARATOR:
         eval->label_separator = argument;
@@ -271,8 +296,10 @@ static int open_data(struct eval *eval, struct sb_err *err)
     size_t length = eval->max_length && eval->max_length < config->max_positions
                         ? eval->max_length
                         : config->max_positions;
-    bool labelled = eval->task != TASK_MLM;
-    enum sb_dataset_kind kind = eval->task == TASK_NER ? SB_DATA_WORDS : SB_DATA_LABELLED;
+    bool labelled = eval->task != TASK_MLM && eval->task != TASK_EMBED;
+    enum sb_dataset_kind kind = eval->task == TASK_NER     ? SB_DATA_WORDS
+                                : eval->task == TASK_EMBED ? SB_DATA_PAIRS
+                                                           : SB_DATA_LABELLED;
     if (eval->task == TASK_MLM)
         sb_assert(sb_dataset_mlm_kind(&kind, eval->grouping));
     bool named = labelled && (eval->task == TASK_NER || config->problem != SB_REGRESSION);
@@ -288,6 +315,8 @@ static int open_data(struct eval *eval, struct sb_err *err)
                    .text_column = eval->text_column,
                    .text_pair_column = eval->text_pair_column,
                    .label_column = eval->label_column,
+                   .pairs = eval->task == TASK_EMBED,
+                   .negative_column = eval->negative_column,
                    .label_form =
                        eval->task == TASK_CLASSIFY ? sb_task_label_form(config) : SB_LABEL_CLASS,
                    .label_separator = eval->label_separator,
@@ -296,6 +325,8 @@ static int open_data(struct eval *eval, struct sb_err *err)
         .max_seq_length = length,
         .stride = eval->stride,
         .label_all_tokens = eval->label_all_tokens,
+        .score_min = -1,
+        .score_max = eval->score_max,
         .labels = named ? config->labels : NULL,
         .label_count = named ? config->label_count : 0,
         .cache_dir = cache_dir,
@@ -407,8 +438,42 @@ static int open_fitted(struct eval *eval, struct sb_err *err)
     return sb_fitted_join(&eval->fitted, &eval->infer, err);
 }
 
+/* The loss of the training, and how the folder pools. */
+static int compute_pairs(struct eval *eval, struct sb_err *err)
+{
+    struct sb_sentence sentence = {0};
+    struct sb_embedding_options *options = &eval->pairs.options;
+    struct sb_run_record record;
+    char value[RECORDED_BYTES];
+    *options =
+        (struct sb_embedding_options){.metric = SB_EMBED_EUCLIDEAN, .margin = -1, .scale = 20};
+    if (sb_sentence_is_folder(eval->model) && sb_sentence_read(&sentence, eval->model, err) < 0)
+        return -1;
+    if (sb_run_record_read(&record, eval->model, NULL) > 0) {
+        const struct sb_bytes *settings = &record.settings;
+        eval->pairs.loss_given =
+            recorded(value, settings, "loss") && sb_embedding_loss_find(&options->loss, value);
+        if (recorded(value, settings, "distance_metric") && !strcmp(value, "cosine"))
+            options->metric = SB_EMBED_COSINE;
+        if (recorded(value, settings, "margin"))
+            options->margin = strtod(value, NULL);
+        if (recorded(value, settings, "scale"))
+            options->scale = strtod(value, NULL);
+    }
+    sb_run_record_release(&record);
+    options->pooling = sentence.pooling;
+    if (!eval->max_length)
+        eval->max_length = sentence.max_length;
+    if (sb_infer_open(&eval->infer, eval->model, SB_HEAD_NONE, eval->thread_count, err) < 0 ||
+        open_data(eval, err) < 0)
+        return -1;
+    return sb_eval_pairs_compute(&eval->pairs, &eval->infer, eval->dataset, eval->pass_tokens, err);
+}
+
 static int compute(struct eval *eval, struct sb_err *err)
 {
+    if (eval->task == TASK_EMBED)
+        return compute_pairs(eval, err);
     unsigned heads = eval->task == TASK_MLM   ? SB_HEAD_MLM
                      : eval->task == TASK_NER ? SB_HEAD_TOKENS
                                               : SB_HEAD_CLASSIFY;
@@ -584,8 +649,9 @@ static void print_table(json_t *scores)
 
 static int print_scores(const struct eval *eval, struct sb_err *err)
 {
-    json_t *scores = describe_all(eval);
-    if (eval->sums[SB_SUM_TRUNCATED] > 0)
+    json_t *scores =
+        eval->task == TASK_EMBED ? sb_eval_pairs_describe(&eval->pairs) : describe_all(eval);
+    if (eval->sums && eval->sums[SB_SUM_TRUNCATED] > 0)
         fprintf(stderr, "shardbert: %.0f of %.0f samples were cut to fit\n",
                 eval->sums[SB_SUM_TRUNCATED], eval->sums[SB_SUM_SAMPLES]);
     if (eval->json)
@@ -600,7 +666,7 @@ int sb_cmd_eval(int argc, char **argv)
     static const struct argp argp = {
         .options = OPTIONS,
         .parser = parse,
-        .args_doc = "--model DIR --task mlm|classify|ner --data FILE",
+        .args_doc = "--model DIR --task mlm|classify|ner|embed --data FILE",
         .doc =
             "Score a model folder on labelled or plain text.\v"
             "mlm: loss and perplexity over masked tokens; the masks depend on the text alone, so "
@@ -610,12 +676,15 @@ int sb_cmd_eval(int argc, char **argv)
             "of "
             "numbers: mse, rmse, mae, r2 and Pearson's correlation. ner: loss, "
             "accuracy and micro F1 of the tokens (without O), and precision, recall and F1 of "
-            "whole entities by seqeval's rules, default and strict. Each score with its 95 % "
+            "whole entities by seqeval's rules, default and strict. embed: of pairs with scores "
+            "Spearman's and Pearson's correlation of the cosines with them; of triplets, and of "
+            "pairs among their neighbours in the file, how often the positive is the nearer one. "
+            "Each score with its 95 % "
             "interval and the number of samples; ci_method says how intervals were made. They "
             "speak "
             "of the draw of the samples, not of the seed of the training.",
     };
-    struct eval eval = {.pass_tokens = PASS_TOKENS, .stride = STRIDE};
+    struct eval eval = {.pass_tokens = PASS_TOKENS, .stride = STRIDE, .score_max = 1};
     struct sb_err err = SB_ERR_INIT;
     argp_parse(&argp, argc, argv, 0, NULL, &eval);
     int rc = compute(&eval, &err);
@@ -627,6 +696,7 @@ int sb_cmd_eval(int argc, char **argv)
     free(eval.sums);
     free(eval.blocks.sums);
     sb_tags_release(&eval.tags);
+    sb_eval_pairs_release(&eval.pairs);
     free(eval.paths);
     return rc < 0 ? sb_cmd_fail(&err) : 0;
 }

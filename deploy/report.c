@@ -187,10 +187,11 @@ static void tell_score(char *out, size_t bytes, const json_t *results, const cha
 {
     char key[SB_METRIC_NAME_BYTES], count_key[32], text[SB_SCORE_TEXT_BYTES];
     const char *prefix = json_object_get(results, "test_samples") ? "test" : "eval";
-    const char *names[] = {sb_metric_of_task(task), "eval_loss"};
+    const char *names[] = {sb_metric_of_task(task), "eval_accuracy", "eval_loss"};
+    bool ranked = !strcmp(task, "embed"); /* triplets have no scores to be held against */
     snprintf(count_key, sizeof(count_key), "%s_samples", prefix);
     out[0] = 0;
-    for (size_t i = 0; i < 2 && !out[0]; i++) {
+    for (size_t i = 0; i < 3 && !out[0]; i += i == 0 && !ranked ? 2 : 1) {
         snprintf(key, sizeof(key), "%s%s", prefix, names[i] + strlen("eval"));
         if (json_is_number(json_object_get(results, key)))
             snprintf(out, bytes, "%s %s", key, sb_score_text(text, results, key, count_key));

@@ -11,7 +11,10 @@ enum { PREFIX_BYTES = sizeof(prefix) - 1 };
 
 const char *sb_metric_of_task(const char *task)
 {
-    return !strcmp(task, "mlm") ? "eval_loss" : !strcmp(task, "ner") ? "eval_f1" : "eval_f1_macro";
+    return !strcmp(task, "mlm")     ? "eval_loss"
+           : !strcmp(task, "ner")   ? "eval_f1"
+           : !strcmp(task, "embed") ? "eval_spearman"
+                                    : "eval_f1_macro";
 }
 
 int sb_metric_is_loss(const char *metric)
