@@ -443,14 +443,14 @@ static int compute_pairs(struct eval *eval, struct sb_err *err)
 {
     struct sb_sentence sentence = {0};
     struct sb_embedding_options *options = &eval->pairs.options;
-    struct sb_run_record record;
+    struct sb_run_record record = {.state = SB_RUN_NONE};
+    const struct sb_bytes *settings = &record.settings;
     char value[RECORDED_BYTES];
     *options =
         (struct sb_embedding_options){.metric = SB_EMBED_EUCLIDEAN, .margin = -1, .scale = 20};
     if (sb_sentence_is_folder(eval->model) && sb_sentence_read(&sentence, eval->model, err) < 0)
         return -1;
-    if (sb_run_record_read(&record, eval->model, NULL) > 0) {
-        const struct sb_bytes *settings = &record.settings;
+    if (sb_run_record_read(&record, eval->model, NULL) == 0 && record.state == SB_RUN_FINISHED) {
         eval->pairs.loss_given =
             recorded(value, settings, "loss") && sb_embedding_loss_find(&options->loss, value);
         if (recorded(value, settings, "distance_metric") && !strcmp(value, "cosine"))
@@ -462,8 +462,7 @@ static int compute_pairs(struct eval *eval, struct sb_err *err)
     }
     sb_run_record_release(&record);
     options->pooling = sentence.pooling;
-    if (!eval->max_length)
-        eval->max_length = sentence.max_length;
+    eval->max_length = eval->max_length ? eval->max_length : sentence.max_length;
     if (sb_infer_open(&eval->infer, eval->model, SB_HEAD_NONE, eval->thread_count, err) < 0 ||
         open_data(eval, err) < 0)
         return -1;
@@ -673,16 +672,14 @@ int sb_cmd_eval(int argc, char **argv)
             "models can be compared. classify: loss, accuracy, precision, recall and F1 (macro, "
             "micro, weighted), Matthews correlation, confusion matrix (rows: gold); of several "
             "labels a text: all of them right (accuracy), F1 (also of samples and of each label); "
-            "of "
-            "numbers: mse, rmse, mae, r2 and Pearson's correlation. ner: loss, "
+            "of numbers: mse, rmse, mae, r2 and Pearson's correlation. ner: loss, "
             "accuracy and micro F1 of the tokens (without O), and precision, recall and F1 of "
             "whole entities by seqeval's rules, default and strict. embed: of pairs with scores "
             "Spearman's and Pearson's correlation of the cosines with them; of triplets, and of "
             "pairs among their neighbours in the file, how often the positive is the nearer one. "
             "Each score with its 95 % "
             "interval and the number of samples; ci_method says how intervals were made. They "
-            "speak "
-            "of the draw of the samples, not of the seed of the training.",
+            "speak of the draw of the samples, not of the seed of the training.",
     };
     struct eval eval = {.pass_tokens = PASS_TOKENS, .stride = STRIDE, .score_max = 1};
     struct sb_err err = SB_ERR_INIT;
