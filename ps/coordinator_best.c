@@ -46,6 +46,7 @@ static json_t *names_of_scores(const struct sb_coordinator *c, const Sb__EvalSet
     struct sb_evaluation dry;
     Sb__EvalSet one = *set;
     one.slot_count = 1;
+    one.vector_size = 0; /* a head makes classes of vectors */
     sb_evaluation_begin(&dry, &one, 0);
     dry.sums[SB_SUM_TARGETS] = 1;
     json_t *results = sb_evaluation_results(&dry, c->members.plan->labels);
@@ -58,7 +59,8 @@ int sb_coordinator_check_metric(const struct sb_coordinator *c, struct sb_err *e
     char name[128];
     const char *task = c->job->task ? c->job->task : "";
     const Sb__EvalSet *set = NULL;
-    bool ours = !strcmp(task, "mlm") || !strcmp(task, "classify") || !strcmp(task, "ner");
+    bool ours = !strcmp(task, "mlm") || !strcmp(task, "classify") || !strcmp(task, "ner") ||
+                !strcmp(task, "setfit");
     for (size_t i = 0; i < c->members.plan->n_eval_sets; i++)
         if (!strcmp(c->members.plan->eval_sets[i]->name, "validation"))
             set = c->members.plan->eval_sets[i];
