@@ -144,16 +144,3 @@ int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
     free(labels);
     return rc;
 }
-
-int sb_setfit_export(const struct sb_task *task, const char *folder, struct sb_err *err)
-{
-    struct sb_sentence sentence = task->sentence;
-    sentence.max_length = task->max_seq_length;
-    if (sb_dir_make(folder, err) < 0 ||
-        sb_config_write(&task->bert.config, folder, "BertModel", err) < 0 ||
-        sb_wordpiece_write(task->tokenizer, folder, task->bert.config.max_positions, err) < 0 ||
-        sb_model_write(task->weights, &task->bert.params, folder, err) < 0 ||
-        sb_sentence_write(&sentence, task->bert.config.hidden_size, folder, err) < 0)
-        return sb_err_context(err, "writing the model folder '%s'", folder);
-    return 0;
-}

@@ -15,7 +15,7 @@
 
 /*
  * After data and labels are open: chooses the texts, numbers their items, and adds the set "head".
- * Sets few_shot, embedding, steps_per_epoch, slots and head_samples of task.  SB_ERR_DATA,
+ * Sets few_items, embedding, steps_per_epoch and slots of task.  SB_ERR_DATA,
  * SB_ERR_CONFIG: few_shot_items.h, or more vectors than a head can be fitted on.
  */
 int sb_setfit_open(struct sb_task *task, struct sb_err *err);
@@ -25,8 +25,5 @@ int sb_setfit_open(struct sb_task *task, struct sb_err *err);
 int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
                         const uint64_t *samples, size_t count, struct sb_stats *stats, double *rows,
                         struct sb_err *err);
-
-/* Writes a sentence-transformers folder; the head's files come beside it (results.h). */
-int sb_setfit_export(const struct sb_task *task, const char *folder, struct sb_err *err);
 
 #endif

@@ -438,9 +438,7 @@ int sb_task_load_weights(struct sb_task *task, struct sb_err *err)
 int sb_task_export(const struct sb_task *task, const char *folder, struct sb_err *err)
 {
     const struct sb_bert *bert = &task->bert;
-    if (task->setfit)
-        return sb_setfit_export(task, folder, err);
-    if (task->embed)
+    if (task->embed || task->setfit)
         return sb_task_export_sentence(task, folder, err);
     const char *architecture = task->ner   ? "BertForTokenClassification"
                                : task->mlm ? "BertForMaskedLM"
