@@ -90,7 +90,9 @@ for i in 0 1 2; do
     pids[i]=$!
 done
 stop_after killed " step=2 " KILL "${pids[1]}"
-wait "$server" || rc=$?
-{ wait "${pids[@]}" || true; } 2>/dev/null # the shell would say who was killed
+{
+    wait "$server" || rc=$?
+    wait "${pids[@]}" || true
+} 2>/dev/null # the shell would say who was killed
 is "a killed worker does not end the run" "$rc" 0
 check "a killed worker's texts are published by the others: same bits" same_weights "$work/whole" "$work/killed"
