@@ -16,7 +16,8 @@
 
 struct sb_linear_head_options {
     uint64_t seed;
-    uint32_t epochs, batch_size; /* at least 1 */
+    uint32_t epochs,
+        batch_size; /* batch_size at least 1; after no epoch the start is what there is */
     double learning_rate, weight_decay;
     const double *class_weights; /* [K] the mean of a batch is by weight; NULL: all 1 */
 };
