@@ -13,7 +13,7 @@ struct command {
 };
 
 static const struct command COMMANDS[] = {
-    {"train", sb_cmd_train, "Train as a job file says: mlm, classify or ner."},
+    {"train", sb_cmd_train, "Train as a job file says: mlm, classify, ner, setfit or embed."},
     {"run", sb_cmd_run,
      "Jobs in a row, each from the model of an earlier one; a report at the end."},
     {"plan", sb_cmd_plan, "Memory, traffic and steps of a job, before it is started."},
