@@ -26,6 +26,8 @@ void sb_coordinator_judge(struct sb_coordinator *c, const json_t *results)
     bool stopped = best->stop;
     sb_best_metric_name(name, c->job);
     if (sb_best_judge(best, c->job, results, c->step)) {
+        /* A run that was stopped before this evaluation has left the checkpoint of the step. */
+        best->saved = c->saved_step == c->step && !c->save_failed;
         snprintf(sentence, sizeof(sentence), "the best %s so far: %.6g", name, best->metric);
         say(c, sentence);
     }
@@ -40,15 +42,22 @@ void sb_coordinator_judge(struct sb_coordinator *c, const json_t *results)
 
 /* ---- before the start ---- */
 
-/* The names of the scores of a set, from an evaluation of it that saw one target. */
+enum { DRY_ROWS = 3 }; /* the fewest that have a correlation */
+
+/* The names of the scores of a set, from an evaluation of it that saw one target, or a few rows. */
 static json_t *names_of_scores(const struct sb_coordinator *c, const Sb__EvalSet *set)
 {
     struct sb_evaluation dry;
     Sb__EvalSet one = *set;
     one.slot_count = 1;
-    one.vector_size = 0; /* a head makes classes of vectors */
+    one.vector_size = 0; /* the head makes classes of vectors */
+    if (one.row_kind && one.row_count < DRY_ROWS)
+        one.row_count = DRY_ROWS;
     sb_evaluation_begin(&dry, &one, 0);
     dry.sums[SB_SUM_TARGETS] = 1;
+    dry.sums[SB_SUM_SAMPLES] = one.row_kind ? DRY_ROWS : 1;
+    for (size_t i = 0; one.row_kind && i < (size_t)DRY_ROWS * one.row_width; i++)
+        dry.sums[SB_SUM_COUNT + i] = (double)i;
     json_t *results = sb_evaluation_results(&dry, c->members.plan->labels);
     sb_evaluation_end(&dry);
     return results;
@@ -57,14 +66,11 @@ static json_t *names_of_scores(const struct sb_coordinator *c, const Sb__EvalSet
 int sb_coordinator_check_metric(const struct sb_coordinator *c, struct sb_err *err)
 {
     char name[128];
-    const char *task = c->job->task ? c->job->task : "";
     const Sb__EvalSet *set = NULL;
-    bool ours = !strcmp(task, "mlm") || !strcmp(task, "classify") || !strcmp(task, "ner") ||
-                !strcmp(task, "setfit");
     for (size_t i = 0; i < c->members.plan->n_eval_sets; i++)
         if (!strcmp(c->members.plan->eval_sets[i]->name, "validation"))
             set = c->members.plan->eval_sets[i];
-    if (!sb_best_wanted(c->job) || !set || !ours)
+    if (!sb_best_wanted(c->job) || !set)
         return 0;
     sb_best_metric_name(name, c->job);
     json_t *results = names_of_scores(c, set);

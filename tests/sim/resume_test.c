@@ -78,6 +78,37 @@ static void stopped_and_resumed_with_other_counts_equals_uninterrupted(void **st
     sim_result_release(&whole);
 }
 
+/* Also where the stop comes before the evaluation of its step, which turns out to be the best. */
+static void the_best_model_is_the_same_wherever_the_run_was_stopped(void **state)
+{
+    (void)state;
+    struct sim_result whole;
+    struct sb_disk *disk = sim_disk_new();
+    struct sim_options options = options_of(1, 1, 1, disk);
+    options.keep_first = true;
+    sim_run(&options, &whole);
+    assert_int_equal(whole.code, 0);
+    sim_disk_free(&disk);
+    for (uint64_t stop_at = 3; stop_at < 10; stop_at++) {
+        struct sim_result first, second;
+        disk = sim_disk_new();
+        options = options_of(50 + stop_at, 2, 2, disk);
+        options.keep_first = true;
+        options.stop_at = stop_at;
+        sim_run(&options, &first);
+        assert_int_equal(first.code, SB_ERR_TERMINATE);
+        options.stop_at = 0;
+        sim_run(&options, &second);
+        assert_int_equal(second.code, 0);
+        if (!same_weights(&whole, &second) || !same_history(&whole, &second))
+            fail_msg("stop at %" PRIu64 ": weights or history differ", stop_at);
+        sim_result_release(&first);
+        sim_result_release(&second);
+        sim_disk_free(&disk);
+    }
+    sim_result_release(&whole);
+}
+
 static void a_run_that_saves_often_equals_one_that_does_not(void **state)
 {
     (void)state;
@@ -188,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_and_resumed_with_other_counts_equals_uninterrupted),
+        cmocka_unit_test(the_best_model_is_the_same_wherever_the_run_was_stopped),
         cmocka_unit_test(a_run_that_saves_often_equals_one_that_does_not),
         cmocka_unit_test(a_failed_write_costs_only_that_checkpoint),
         cmocka_unit_test(a_stop_without_a_checkpoint_says_so),

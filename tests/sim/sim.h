@@ -50,6 +50,7 @@ struct sim_options {
     unsigned crashes; /* so many processes, drawn with their moments from the seed, die and are
                          started again; needs network.wire */
     double weight_decay;
+    bool keep_first; /* load_best_model_at_end, where the best evaluation is the first */
 };
 
 struct sim_step {

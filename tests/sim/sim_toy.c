@@ -208,6 +208,10 @@ void toy_job(struct sb_job *job, const struct sim_options *options)
     set(job, text);
     snprintf(text, sizeof(text), "save_steps=%" PRIu64, options->save_steps);
     set(job, text);
+    if (options->keep_first) {
+        set(job, "load_best_model_at_end=true");
+        set(job, "metric_for_best_model=samples");
+    }
 }
 
 /* ---- the reference: a loop ---- */
