@@ -126,7 +126,8 @@ size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, 
     return n;
 }
 
-/* Counts are not negative; rows are numbers, and of as many samples as there are. */
+/* Counts are not negative; rows are numbers, and of as many samples as there are.  The sums of a
+ * regression are whatever its numbers are, or none if the model blew up. */
 static bool is_valid(const Sb__EvalSet *set, const double *sums, size_t count)
 {
     double samples = sums[SB_SUM_SAMPLES];
@@ -134,6 +135,8 @@ static bool is_valid(const Sb__EvalSet *set, const double *sums, size_t count)
         return false;
     if (set->vector_size)
         return labels_valid(sums + SB_SUM_COUNT, set);
+    if (!set->n_types && !set->row_kind && set->problem == SCORE)
+        return true;
     for (size_t i = SB_SUM_COUNT; i < count; i++)
         if (set->row_kind ? !isfinite(sums[i]) : !(sums[i] >= 0 && sums[i] <= 1e18))
             return false;

@@ -75,7 +75,9 @@ void sb_label_scores_from_counts(struct sb_label_scores *scores, const double *c
 
 /* ---- numbers ---- */
 
-enum { N, X_ABOVE, X_BELOW, Y_ABOVE, Y_BELOW, XX, YY, XY_ABOVE, XY_BELOW, ERRORS };
+enum { N, X_ABOVE, X_BELOW, Y_ABOVE, Y_BELOW, XX, YY, XY_ABOVE, XY_BELOW, ERRORS, SQUARES };
+
+static const double VARIES = 0x1p-44;
 
 static void add_signed(double *above, double value)
 {
@@ -91,18 +93,22 @@ void sb_value_counts_add(double *counts, double gold, double predicted)
     counts[YY] += gold * gold;
     add_signed(counts + XY_ABOVE, predicted * gold);
     counts[ERRORS] += fabs(predicted - gold);
+    counts[SQUARES] += (predicted - gold) * (predicted - gold);
 }
 
 void sb_value_scores_from_counts(struct sb_value_scores *scores, const double *counts)
 {
     double n = counts[N], x = counts[X_ABOVE] - counts[X_BELOW];
     double y = counts[Y_ABOVE] - counts[Y_BELOW], xy = counts[XY_ABOVE] - counts[XY_BELOW];
-    double squares = fmax(0, counts[XX] - 2 * xy + counts[YY]);
+    double squares = counts[SQUARES];
     double vx = n * counts[XX] - x * x, vy = n * counts[YY] - y * y;
+    /* Of equal numbers only the rounding of their sums varies. */
+    vx = vx > VARIES * n * counts[XX] ? vx : 0;
+    vy = vy > VARIES * n * counts[YY] ? vy : 0;
     *scores = (struct sb_value_scores){.mse = over(squares, n), .mae = over(counts[ERRORS], n)};
     scores->rmse = sqrt(scores->mse);
     if (vx > 0 && vy > 0)
-        scores->pearson = (n * xy - x * y) / (sqrt(vx) * sqrt(vy));
+        scores->pearson = fmax(-1, fmin(1, (n * xy - x * y) / (sqrt(vx) * sqrt(vy))));
     if (vy > 0)
         scores->r2 = 1 - squares / (vy / n);
 }

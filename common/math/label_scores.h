@@ -51,7 +51,7 @@ void sb_label_scores_of(double *precision, double *recall, double *f1, const dou
 /* ---- numbers ---- */
 
 /* No sum is negative: those that can be have one place for what is above 0 and one for below. */
-enum { SB_VALUE_COUNTS = 10 };
+enum { SB_VALUE_COUNTS = 11 };
 
 /* Adds one row. */
 void sb_value_counts_add(double *counts, double gold, double predicted);

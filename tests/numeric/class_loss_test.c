@@ -139,6 +139,17 @@ static void scores_of_numbers_are_those_of_the_definition(void **state)
     assert_true(fabs(s.r2 - (1 - 3.25 / yy)) < 1e-12);
 }
 
+static void equal_numbers_correlate_with_nothing(void **state)
+{
+    (void)state;
+    double counts[SB_VALUE_COUNTS] = {0};
+    struct sb_value_scores s;
+    for (size_t i = 0; i < 1000; i++)
+        sb_value_counts_add(counts, (double)i, 0.1);
+    sb_value_scores_from_counts(&s, counts);
+    assert_true(s.pearson == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +159,7 @@ int main(void)
         cmocka_unit_test(extreme_logits_stay_finite),
         cmocka_unit_test(scores_of_labels_are_those_of_the_definition),
         cmocka_unit_test(scores_of_numbers_are_those_of_the_definition),
+        cmocka_unit_test(equal_numbers_correlate_with_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

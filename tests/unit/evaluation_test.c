@@ -1,5 +1,6 @@
 /* The numbers of an evaluation that people trust. */
 #include "evaluation.h"
+#include "label_scores.h"
 #include "sums.h"
 #include "support.h"
 
@@ -72,6 +73,33 @@ static json_t *rising(size_t count)
 
 /* The mean of 40 numbers: normal, with the deviation of 1 .. 40 by the root of 40, and Student's
  * 2.0227 for 39 degrees. */
+static void the_numbers_of_a_regression_may_be_of_any_size(void **state)
+{
+    (void)state;
+    enum { WIDTH = SB_SUM_COUNT + SB_VALUE_COUNTS };
+    Sb__EvalSet set = SB__EVAL_SET__INIT;
+    set.name = (char *)(uintptr_t) "validation";
+    set.slot_count = 2;
+    set.label_count = 1;
+    set.problem = 2;
+    struct sb_evaluation evaluation;
+    double slots[2][WIDTH] = {{0}};
+    sb_evaluation_begin(&evaluation, &set, 0);
+    assert_int_equal(evaluation.width, WIDTH);
+    for (size_t slot = 0; slot < 2; slot++) {
+        slots[slot][SB_SUM_SAMPLES] = slots[slot][SB_SUM_TARGETS] = 2;
+        for (size_t i = 0; i < 2; i++)
+            sb_value_counts_add(slots[slot] + SB_SUM_COUNT, 1e12 * (double)(2 * slot + i),
+                                slot ? 1e30 : (double)INFINITY);
+        assert_int_equal(sb_evaluation_take(&evaluation, slot, slots[slot], WIDTH), 1);
+    }
+    json_t *results = sb_evaluation_results(&evaluation, NULL);
+    assert_true(number(results, "eval_samples") == 4);
+    assert_null(json_object_get(results, "eval_mse")); /* it is infinite */
+    sb_evaluation_end(&evaluation);
+    json_decref(results);
+}
+
 static void a_score_of_sums_has_the_interval_of_its_blocks(void **state)
 {
     (void)state;
@@ -154,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_target_weighs_the_same),
         cmocka_unit_test(nothing_to_predict_is_no_perfect_loss),
+        cmocka_unit_test(the_numbers_of_a_regression_may_be_of_any_size),
         cmocka_unit_test(a_score_of_sums_has_the_interval_of_its_blocks),
         cmocka_unit_test(too_few_blocks_have_no_interval_and_this_is_said),
         cmocka_unit_test(each_score_of_a_classification_lies_in_its_interval),
