@@ -34,9 +34,11 @@ static bool has_checkpoint(const char *folder)
 
 int sb_output_forget(const char *folder, struct sb_err *err)
 {
-    static const char *const results[] = {"shardbert.json",    "train_results.json",
-                                          "eval_results.json", "test_results.json",
-                                          "all_results.json",  "trainer_state.json"};
+    /* A head of an earlier task would speak for the model that comes instead. */
+    static const char *const results[] = {
+        "shardbert.json",     "train_results.json", "eval_results.json", "test_results.json",
+        "all_results.json",   "trainer_state.json", "head.json",         "head.safetensors",
+        "config_setfit.json", "modules.json",       "probes.json"};
     char path[SB_PATH_BYTES];
     for (size_t i = 0; i < sizeof(results) / sizeof(*results); i++)
         unlink(sb_path_join(path, folder, results[i]));

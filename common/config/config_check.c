@@ -183,7 +183,8 @@ static int check_class_weight(const struct sb_job *job, struct sb_err *err)
         const char *text = list->items[i];
         char *end;
         double weight = strtod(text, &end);
-        if (!*text || *end || text[strspn(text, "+.0123456789eE-")] || !(weight >= 0))
+        if (!*text || *end || text[strspn(text, "+.0123456789eE-")] ||
+            !(weight >= 0 && weight <= 1e9))
             return trouble(job, "class_weight", SB_ERR_CONFIG, err,
                            "class_weight has '%s'; it is none, balanced, or a list of one weight "
                            "for each class",

@@ -35,7 +35,8 @@ static struct sb_few_shot_items_options items_options(const struct sb_job *job,
 static int check_weights(const struct sb_task *task, struct sb_err *err)
 {
     const struct sb_list *list = &task->job->class_weight;
-    bool word = list->count == 1;
+    bool word = list->count == 1 &&
+                (!strcmp(list->items[0], "none") || !strcmp(list->items[0], "balanced"));
     bool fits = word || !list->count || list->count == task->bert.config.label_count;
     for (size_t i = 0; fits && !word && i < list->count; i++)
         fits = strtod(list->items[i], NULL) > 0;
