@@ -177,6 +177,45 @@ static void of_very_many_classes_only_shares_have_an_interval(void **state)
     free(slot);
 }
 
+/* Slots of up to 4 rows; the last one comes first and has 2. */
+static void rows_are_ranked_in_the_order_of_the_slots(void **state)
+{
+    (void)state;
+    enum { WIDTH = SB_SUM_COUNT + 8 };
+    double slots[2][WIDTH] = {{0}};
+    const double rows[6][2] = {{0.1, 1}, {0.4, 2}, {0.2, 3}, {0.9, 4}, {0.8, 5}, {0.7, 6}};
+    struct sb_evaluation evaluation;
+    Sb__EvalSet set = SB__EVAL_SET__INIT;
+    set.name = (char *)(uintptr_t) "validation";
+    set.slot_count = 2;
+    set.row_kind = SB__ROW_KIND__ROW_SCORED;
+    set.row_count = 4;
+    set.row_width = 2;
+    slots[0][SB_SUM_SAMPLES] = 4;
+    slots[1][SB_SUM_SAMPLES] = 2;
+    memcpy(slots[0] + SB_SUM_COUNT, rows, 4 * sizeof(rows[0]));
+    memcpy(slots[1] + SB_SUM_COUNT, rows + 4, 2 * sizeof(rows[0]));
+    sb_evaluation_begin(&evaluation, &set, 0);
+
+    double bad[WIDTH];
+    memcpy(bad, slots[0], sizeof(bad));
+    bad[WIDTH - 1] = NAN;
+    assert_int_equal(sb_evaluation_take(&evaluation, 0, bad, WIDTH), -1);
+    memcpy(bad, slots[0], sizeof(bad));
+    bad[SB_SUM_SAMPLES] = 5;
+    assert_int_equal(sb_evaluation_take(&evaluation, 0, bad, WIDTH), -1);
+
+    assert_int_equal(sb_evaluation_take(&evaluation, 1, slots[1], WIDTH), 1);
+    assert_int_equal(sb_evaluation_take(&evaluation, 0, slots[0], WIDTH), 1);
+    json_t *results = sb_evaluation_results(&evaluation, NULL);
+    /* ranks 1 3 2 6 5 4 against 1 .. 6: 1 - 6 * 10 / (6 * 35) */
+    assert_true(fabs(number(results, "eval_spearman") - (1 - 60.0 / 210)) < 1e-14);
+    assert_true(number(results, "eval_samples") == 6);
+    assert_null(json_object_get(results, "eval_spearman_ci")); /* of six pairs there is none */
+    sb_evaluation_end(&evaluation);
+    json_decref(results);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +226,7 @@ int main(void)
         cmocka_unit_test(too_few_blocks_have_no_interval_and_this_is_said),
         cmocka_unit_test(each_score_of_a_classification_lies_in_its_interval),
         cmocka_unit_test(of_very_many_classes_only_shares_have_an_interval),
+        cmocka_unit_test(rows_are_ranked_in_the_order_of_the_slots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
