@@ -128,6 +128,44 @@ static int check_few_shot(const struct sb_job *job, struct sb_err *err)
     return 0;
 }
 
+/* Settings that only some losses, or some heads, read. */
+static const struct {
+    const char *key;
+    bool of_head; /* else of the loss */
+    const char *readers;
+} partial[] = {
+    {"margin", false, "contrastive|online_contrastive|triplet|batch_hard_triplet"},
+    {"scale", false, "cosent|multiple_negatives_ranking"},
+    {"distance_metric", false, "triplet|batch_hard_triplet"},
+    {"self_pairs", false,
+     "cosine_similarity|contrastive|online_contrastive|cosent|triplet|multiple_negatives_ranking"},
+    {"sampling_strategy", false,
+     "cosine_similarity|contrastive|online_contrastive|cosent|triplet|multiple_negatives_ranking"},
+    {"head_C", true, "logistic"},
+    {"head_tol", true, "logistic"},
+    {"head_max_iter", true, "logistic"},
+    {"class_weight", true, "logistic|differentiable"},
+    {"head_learning_rate", true, "differentiable"},
+    {"head_num_epochs", true, "differentiable"},
+    {"head_batch_size", true, "differentiable"},
+    {"head_weight_decay", true, "differentiable"},
+};
+
+static int check_partial(const struct sb_job *job, struct sb_err *err)
+{
+    bool setfit = job->task && !strcmp(job->task, "setfit");
+    for (size_t i = 0; i < sizeof(partial) / sizeof(partial[0]); i++) {
+        const char *key = partial[i].key, *chosen = partial[i].of_head ? job->head : job->loss;
+        /* Without a loss, embed takes one that fits its data. */
+        if (!chosen || (partial[i].of_head && !setfit) || !sb_job_given(job, key) ||
+            sb_word_is_one_of(partial[i].readers, chosen) || is_default(job, sb_row_find(key)))
+            continue;
+        return trouble(job, key, SB_ERR_CONFIG, err, "%s has no meaning with %s %s", key,
+                       partial[i].of_head ? "head" : "loss", chosen);
+    }
+    return 0;
+}
+
 static int check_loss(const struct sb_job *job, struct sb_err *err)
 {
     if (job->margin < 0 && job->margin != -1)
@@ -164,7 +202,7 @@ static int check_task(const struct sb_job *job, struct sb_err *err)
     if (job->labels.count == 1)
         return trouble(job, "labels", SB_ERR_CONFIG, err,
                        "labels has one name; a classifier needs two or more");
-    return check_few_shot(job, err) < 0 ? -1 : check_loss(job, err);
+    return check_few_shot(job, err) < 0 || check_loss(job, err) < 0 ? -1 : check_partial(job, err);
 }
 
 static bool is_problem(const struct sb_job *job, const char *problem)

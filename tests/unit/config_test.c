@@ -345,6 +345,10 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
     check_fails("task: classify\nmargin: 1\n", "2:1: margin belongs to task setfit|embed");
     check_fails("task: embed\nmargin: -0.5\n", "2:1: margin is -0.5; it must be 0 or more");
     check_fails("task: embed\nloss: batch_hard_triplet\n", "2:1: loss batch_hard_triplet needs");
+    check_fails("task: setfit\nmargin: 1\nloss: cosent\n",
+                "2:1: margin has no meaning with loss cosent");
+    check_fails("task: setfit\nhead: centroid\nhead_C: 2\n",
+                "3:1: head_C has no meaning with head centroid");
 }
 
 static void losses_go_by_their_class_names_too(void **state)
