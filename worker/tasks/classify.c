@@ -1,6 +1,10 @@
 #include "classify.h"
 
+#include "file.h"
+
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,19 +29,43 @@ void sb_task_set_problem(struct sb_task *task)
         sb_bert_config_set_labels(config, NULL, 0);
 }
 
+static void add_notice(struct sb_task *task, const char *sentence)
+{
+    struct sb_bytes text = SB_BYTES_INIT;
+    sb_bytes_printf(&text, "%s%s%s", task->notice ? task->notice : "", task->notice ? "; " : "",
+                    sentence);
+    free(task->notice);
+    task->notice = text.data;
+}
+
 void sb_task_renew_head(struct sb_task *task)
 {
     struct sb_params *params = &task->bert.params;
-    struct sb_bytes text = SB_BYTES_INIT;
+    char text[SB_PATH_BYTES + 128];
     params->tensors[params->classifier_w].fresh = true;
     params->tensors[params->classifier_b].fresh = true;
-    sb_bytes_printf(&text,
-                    "the classifier of '%s' is for other labels than this job: a fresh one of %zu "
-                    "label%s is trained",
-                    task->job->model_name_or_path, task->bert.config.label_count,
-                    task->bert.config.label_count == 1 ? "" : "s");
-    free(task->notice);
-    task->notice = text.data;
+    snprintf(text, sizeof(text),
+             "the classifier of '%s' is for other labels than this job: a fresh one of %zu "
+             "label%s is trained",
+             task->job->model_name_or_path, task->bert.config.label_count,
+             task->bert.config.label_count == 1 ? "" : "s");
+    add_notice(task, text);
+}
+
+/* first_steps [L + 1]: of the layers from the top, and of the embeddings. */
+static void say_never_trained(struct sb_task *task, const uint64_t *first_steps)
+{
+    size_t L = task->bert.config.layer_count, layers = 0;
+    char text[192];
+    for (size_t i = 0; i < L; i++)
+        layers += first_steps[i] >= task->total_steps;
+    if (first_steps[L] < task->total_steps)
+        return;
+    snprintf(text, sizeof(text),
+             "the run is over before the unfreezing is: %zu of %zu layers, and the embeddings, are "
+             "never trained in its %" PRIu64 " steps",
+             layers, L, task->total_steps);
+    add_notice(task, text);
 }
 
 void sb_task_set_rates(struct sb_task *task)
@@ -56,6 +84,7 @@ void sb_task_set_rates(struct sb_task *task)
             job->unfreeze_steps ? (i + 1) * job->unfreeze_steps : (uint64_t)ceil(steps);
     }
     sb_params_freeze_until(&bert->params, &bert->config, first_steps);
+    say_never_trained(task, first_steps);
     free(first_steps);
 }
 
