@@ -287,6 +287,7 @@ void sb_report_event(void *context, const struct sb_event *event)
     case SB_EVENT_REFUSED:
     case SB_EVENT_NONFINITE:
     case SB_EVENT_LOST:
+    case SB_EVENT_SLOW:
     case SB_EVENT_DAMAGED:
         sb_log_warning("%s", event->text);
         break;

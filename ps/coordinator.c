@@ -189,6 +189,16 @@ static void hear_server(struct sb_coordinator *c, uint64_t peer, const Sb__Head 
     }
 }
 
+/* Who is not yet welcome knows no term, and reads its data; the others say how far they are. */
+static void hear_worker(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head)
+{
+    uint32_t worker = sb_members_find_worker(&c->members, peer);
+    if (worker == UINT32_MAX)
+        c->prepared_ns = c->now_ns;
+    else if (head->term == c->term)
+        sb_coordinator_take_progress(c, worker, head->ready->slots_done);
+}
+
 /* One who speaks of a term before we have any knew an earlier life of ours. */
 static bool knows_another(const struct sb_coordinator *c, uint64_t peer, const Sb__Head *head)
 {
@@ -223,8 +233,8 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
             sb_coordinator_take_hello(c, peer, head->hello, out);
         return true;
     case SB__HEAD__BODY_READY:
-        if (peer & SB_PEER_WORKER_BIT) /* not yet welcome: it knows no term */
-            c->prepared_ns = now_ns;
+        if (peer & SB_PEER_WORKER_BIT)
+            hear_worker(c, peer, head);
         else if (of_this_term)
             sb_coordinator_take_ready(c, peer, head->ready, out);
         return true;

@@ -60,12 +60,20 @@ struct sb_coordinator_server {
     struct sb_ckpt_file file;
 };
 
+enum { SB_COORDINATOR_STEPS = 15 }; /* whose seconds are remembered */
+
 struct sb_coordinator_worker {
     bool welcomed, heard, bye; /* heard: it answered its piece of work */
+    bool slow;                 /* others compute its share too; see coordinator_watch.c */
     uint64_t sequence;         /* of that piece */
     uint64_t heard_ns;         /* any sign of life */
-    uint32_t nodes[64];        /* its share of the running step */
+    uint64_t moved_ns;   /* work was given to it, or it finished some: its lease runs from here */
+    uint64_t slots_done; /* by its own count */
+    uint32_t failures;   /* times slow or lost since it last finished anything */
+    uint64_t barred_ns;  /* until then words alone do not bring it back */
+    uint32_t nodes[64];  /* its share of the running step */
     size_t node_count;
+    uint64_t answered;             /* bit i: it said that nodes[i] is DONE */
     uint64_t first_slot, end_slot; /* its share of the running evaluation, or of what is gathered */
 };
 
@@ -85,10 +93,16 @@ struct sb_coordinator {
     bool resumed;
     uint32_t seeder; /* the worker that pushes the first weights, if there is no checkpoint */
 
+    uint64_t dealt_ns;      /* when the running step or evaluation was */
+    uint64_t first_done_ns; /* when the first worker had finished its share of it; 0: nobody has */
+    double slot_seconds;    /* the longest slot of the running evaluation */
+    double step_seconds[SB_COORDINATOR_STEPS]; /* of the last steps, as a ring */
+    uint64_t step_seconds_count;
+
     struct sb_sums_tree sums; /* of the running step */
-    bool doubted;             /* a worker was lost in it: its sums may not have come to the servers */
-    uint32_t doubt_rounds;    /* how often the step was dealt again for that */
-    struct {                  /* the newest decision, for servers that did not hear it */
+    bool doubted;          /* a worker was lost in it: its sums may not have come to the servers */
+    uint32_t doubt_rounds; /* how often the step was dealt again for that */
+    struct {               /* the newest decision, for servers that did not hear it */
         bool apply;
         double scale, rate;
         char load[SB_PATH_BYTES]; /* not empty: the checkpoint that takes the place of an update */

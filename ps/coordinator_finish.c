@@ -105,7 +105,8 @@ static void send_finish_to_servers(struct sb_coordinator *c, struct sb_outbox *o
 static bool workers_gone(const struct sb_coordinator *c)
 {
     for (uint32_t i = 0; i < c->members.workers_here; i++)
-        if (!c->workers[i].bye && c->workers[i].welcomed && !c->members.workers[i].lost)
+        if (!c->workers[i].bye && c->workers[i].welcomed && !c->members.workers[i].lost &&
+            (!c->workers[i].slow || i == c->lease))
             return false;
     return true;
 }
@@ -155,13 +156,17 @@ void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *
                              .seconds = c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0});
 }
 
-/* The first worker that is alive: all hold the same weights. */
+/* The first worker that is alive, and not slow if there is one: all hold the same weights. */
 static uint32_t find_writer(const struct sb_coordinator *c)
 {
+    uint32_t slow = NOBODY;
+    for (uint32_t i = c->members.workers_here; i-- > 0;)
+        if (c->workers[i].welcomed && !c->members.workers[i].lost && c->workers[i].slow)
+            slow = i;
     for (uint32_t i = 0; i < c->members.workers_here; i++)
-        if (c->workers[i].welcomed && !c->members.workers[i].lost)
+        if (c->workers[i].welcomed && !c->members.workers[i].lost && !c->workers[i].slow)
             return i;
-    return NOBODY;
+    return slow;
 }
 
 void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sentence,

@@ -3,7 +3,8 @@
  *
  *   coordinator.c         its life, its messages, its clock
  *   coordinator_start.c   JOINING, LOADING, SEEDING
- *   coordinator_deal.c    who computes what, and what becomes of the share of one who falls silent
+ *   coordinator_deal.c    who computes what
+ *   coordinator_watch.c   what becomes of the share of one who is slow or falls silent
  *   coordinator_recover.c terms; what happens when a server or a worker comes back
  *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
  * them coordinator_finish.c  FINISHING
@@ -46,11 +47,31 @@ bool sb_coordinator_slot_here(const struct sb_coordinator *c, uint64_t slot);
 void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out);
 /* To whoever has not answered yet. */
 void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out);
+/* To those whose share is of the newest sequence: it is theirs from now on. */
+void sb_coordinator_send_new_work(struct sb_coordinator *c, struct sb_outbox *out);
+bool sb_coordinator_has_share(const struct sb_coordinator *c, uint32_t worker);
+/* The part index of of slots first, first + 1, ... first + count - 1. */
+void sb_coordinator_give_slots(struct sb_coordinator_worker *w, uint64_t first, uint64_t count,
+                               uint64_t index, uint64_t of);
+
+/* coordinator_watch.c */
+/* It speaks. */
 void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker);
+/* It has finished something. */
+void sb_coordinator_worker_moves(struct sb_coordinator *c, uint32_t worker);
+/* Its place has been taken by another process. */
+void sb_coordinator_worker_anew(struct sb_coordinator *c, uint32_t worker);
+/* slots_done: all that it has finished, by its own count. */
+void sb_coordinator_take_progress(struct sb_coordinator *c, uint32_t worker, uint64_t slots_done);
+/* A DONE of this worker, before and after its sums are taken. */
+void sb_coordinator_count_answer(struct sb_coordinator *c, uint32_t worker, const Sb__Head *head);
+void sb_coordinator_note_first_done(struct sb_coordinator *c, uint32_t worker);
+/* The running step is committed: what is usual? */
+void sb_coordinator_count_step_seconds(struct sb_coordinator *c);
 /* A newcomer has taken the place of a lost worker.  anew: also what that one had said is DONE. */
 void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, bool anew,
                             struct sb_outbox *out);
-/* Finds workers that have fallen silent and gives their shares to those that are done. */
+/* Finds workers that are slow or silent and gives their shares to those that are done. */
 void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *out);
 
 /* coordinator_recover.c */

@@ -143,7 +143,6 @@ static void say_share(const struct sb_coordinator *c, uint32_t worker, struct sb
 void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, const char *gone,
                                  struct sb_outbox *out)
 {
-    struct sb_coordinator_worker *w = &c->workers[worker];
     struct sb_bytes text = SB_BYTES_INIT;
     c->losses.workers++;
     sb_bytes_printf(&text, "%s is gone; %s takes its place", gone, c->members.workers[worker].name);
@@ -152,8 +151,7 @@ void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, cons
         c, (struct sb_event){.kind = SB_EVENT_LOST, .text = text.data, .code = SB_ERR_PEER});
     sb_bytes_release(&text);
     c->doubted = true;
-    w->welcomed = w->heard = w->bye = false;
-    sb_coordinator_worker_lives(c, worker);
+    sb_coordinator_worker_anew(c, worker);
     if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING)
         return; /* it is welcome with all the others */
     sb_coordinator_send_welcome(c, worker, out);

@@ -215,6 +215,7 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
     c->commit.scale = targets > 0 ? clip / targets : 0;
     c->commit.rate = sb_schedule_rate(c->job, c->step, c->members.plan->total_steps);
     c->step++;
+    sb_coordinator_count_step_seconds(c);
     for (uint32_t i = 0; i < c->members.server_count; i++)
         c->servers[i].reported = false;
     c->progress_ns = c->now_ns;
@@ -439,14 +440,13 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
     if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(done))
         return;
     bool current = done->sequence >= c->first_sequence && head->step == c->step;
-    sb_coordinator_worker_lives(c, worker);
-    if (done->sequence == c->workers[worker].sequence)
-        c->workers[worker].heard = true;
+    sb_coordinator_count_answer(c, worker, head);
     int taken = current ? take_sums(c, head, msg) : 0;
     if (taken < 0)
         return;
     if (taken > 0)
         c->progress_ns = c->now_ns;
+    sb_coordinator_note_first_done(c, worker);
     ack_done(c, peer, head, out);
     if (c->state == SB_COORDINATOR_EVALUATING && c->evaluation.missing == 0) {
         if (strcmp(c->evaluation.set->name, SB_HEAD_SET))

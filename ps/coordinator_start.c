@@ -165,13 +165,17 @@ static bool all_servers(const struct sb_coordinator *c, bool seeded)
     return true;
 }
 
-/* Who pushes the first weights: the first that is alive. */
+/* Who pushes the first weights: the first that is alive, and not slow if there is one. */
 static uint32_t find_seeder(const struct sb_coordinator *c)
 {
-    for (uint32_t i = 0; i < c->members.workers_here; i++)
+    uint32_t slow = 0;
+    for (uint32_t i = c->members.workers_here; i-- > 0;)
         if (!c->members.workers[i].lost && !c->workers[i].bye)
+            slow = i;
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
+        if (!c->members.workers[i].lost && !c->workers[i].bye && !c->workers[i].slow)
             return i;
-    return 0;
+    return slow;
 }
 
 void sb_coordinator_send_welcome(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
@@ -244,7 +248,7 @@ void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb
 
 static void take_over(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
 {
-    sb_coordinator_worker_lives(c, worker);
+    sb_coordinator_worker_anew(c, worker);
     if (c->state == SB_COORDINATOR_LOADING) /* it is welcome with all the others */
         return;
     sb_coordinator_send_welcome(c, worker, out);

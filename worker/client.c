@@ -137,6 +137,14 @@ static bool work_is_complete(const struct sb_client *client)
     return true;
 }
 
+/* Other work of the same step: what was evaluated or published for it is complete. */
+static bool ends_work_of_slots(const struct sb_work *newest, const struct sb_work *work)
+{
+    if (work->embed)
+        return !newest->embed;
+    return work->eval && (!newest->eval || newest->eval_set != work->eval_set);
+}
+
 /* Weights that are newer than the work came: its step is committed without us.  Or vectors were
  * asked for, and now nodes: all vectors are there. */
 bool sb_client_work_is_past(const struct sb_client *client)
@@ -150,9 +158,10 @@ bool sb_client_work_is_past(const struct sb_client *client)
             holding->step > client->work->step)
             return true;
     }
-    const struct sb_work *newest = client->queued ? &client->queue[client->queued - 1] : NULL;
-    return newest && (newest->step > client->work->step || (newest->step == client->work->step &&
-                                                            client->work->embed && !newest->embed));
+    const struct sb_work *work = client->work,
+                         *newest = client->queued ? &client->queue[client->queued - 1] : NULL;
+    return newest && (newest->step > work->step ||
+                      (newest->step == work->step && ends_work_of_slots(newest, work)));
 }
 
 static bool has_slots(const struct sb_work *work)
@@ -496,14 +505,17 @@ uint32_t sb_client_term(const struct sb_client *client)
 
 bool sb_client_work_void(const struct sb_client *client)
 {
-    return client->state == SB_CLIENT_WORK && client->work_void;
+    return client->state == SB_CLIENT_WORK && sb_client_work_is_past(client);
 }
 
 void sb_client_leave_work(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
 {
     if (!sb_client_work_void(client))
         return;
-    begin_term(client, now_ns, out);
+    client->has_work = false;
+    client->state = SB_CLIENT_WAITING;
+    if (client->work_void)
+        begin_term(client, now_ns, out);
     sb_client_advance(client, now_ns, out);
 }
 

@@ -72,7 +72,8 @@ enum sb_client_state sb_client_state(const struct sb_client *client);
 const struct sb_work *sb_client_work(const struct sb_client *client);
 const Sb__Welcome *sb_client_welcome(const struct sb_client *client); /* NULL before it came */
 uint32_t sb_client_term(const struct sb_client *client);              /* of the welcome; 0 before */
-/* WORK: nobody wants it any more, for its term is over.  Whatever is still pushed goes nowhere. */
+/* WORK: nobody wants it any more, for its term or its step is over.  Whatever is still pushed goes
+ * nowhere. */
 bool sb_client_work_void(const struct sb_client *client);
 /* Out of void work: the caller will not push any more of it. */
 void sb_client_leave_work(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
@@ -100,6 +101,9 @@ void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t nod
                          uint32_t *rows, float *values, size_t row_count,
                          const struct sb_stats *stats, double seconds, void (*released)(void *hint),
                          void *hint, struct sb_outbox *out);
+/* TRAIN: a slot of a node is finished.  The coordinator hears of it now and then, for a node may
+ * take long. */
+void sb_client_slot_done(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);
 /* EVAL: the sums of one slot; counts may be NULL. */
 void sb_client_push_eval(struct sb_client *client, uint64_t now_ns, uint64_t slot,
                          const struct sb_stats *stats, const double *counts, size_t count_count,

@@ -65,6 +65,7 @@ struct sb_client {
     size_t queued;
     uint64_t last_sequence;
     bool any_sequence;
+    uint64_t slots_done, progress_ns; /* finished so far; when that was last told */
 
     int code;
     char *sentence, *history;

@@ -10,6 +10,8 @@ enum {
     STATS_COUNT = sizeof(struct sb_stats) / sizeof(double),
 };
 
+#define PROGRESS_NS (UINT64_C(500) * 1000000) /* between two words of it */
+
 /* One push of a group; frames are the message's from here on. */
 static void push(struct sb_client *client, uint64_t now_ns, struct sb_push_group *group,
                  uint32_t index, struct sb_frame *values, struct sb_frame *rows,
@@ -163,6 +165,22 @@ void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t nod
     if (client->pushed_count == work->node_count) /* standing wants: answered by the commit */
         sb_client_want_whole(client, now_ns, work->step + 1, out);
     sb_client_advance(client, now_ns, out);
+}
+
+void sb_client_slot_done(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
+{
+    if (client->state != SB_CLIENT_WORK)
+        return;
+    client->slots_done++;
+    if (now_ns < client->progress_ns + PROGRESS_NS)
+        return;
+    client->progress_ns = now_ns;
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Ready ready = SB__READY__INIT;
+    ready.slots_done = client->slots_done;
+    head.body_case = SB__HEAD__BODY_READY;
+    head.ready = &ready;
+    sb_outbox_put(out, SB_PEER_COORDINATOR, sb_client_make(client, &head, NULL, NULL));
 }
 
 void sb_client_push_eval(struct sb_client *client, uint64_t now_ns, uint64_t slot,

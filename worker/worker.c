@@ -218,15 +218,19 @@ static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct g
             *sum = leaf;
         else
             leaf->busy = false;
+        sb_client_slot_done(w->client, sb_clock_ns(), &w->out);
         return samples < 0 ? -1 : 0;
     }
     struct grad_buffer *left, *right;
     struct sb_stats right_stats = {0};
     int rc = compute_node(w, step, 2 * node, &left, stats, err);
-    if (rc == 0)
-        rc = compute_node(w, step, 2 * node + 1, &right, &right_stats, err);
     if (rc != 0)
         return rc;
+    rc = compute_node(w, step, 2 * node + 1, &right, &right_stats, err);
+    if (rc != 0) {
+        give_back(left);
+        return rc;
+    }
     sb_stats_add(stats, &right_stats);
     if (left && right) {
         sb_grad_add(&left->grad, &right->grad, &task->bert.params, task->bert.pool);

@@ -9,7 +9,7 @@ set +e # what fails is what is looked at here
 
 whole=$work/whole out=$work/out
 small_job whole classify "$whole" "logging_steps: 1" "save_steps: 10" "push_timeout_ms: 300" \
-    "step_timeout_s: 4" "join_timeout_s: 10"
+    "step_timeout_s: 4" "join_timeout_s: 10" "speculate_after_s: 0"
 sed -i 's/^max_steps: .*/max_steps: 300/' "$work/whole.yaml"
 sed "s#^output_dir: .*#output_dir: $out#" "$work/whole.yaml" >"$work/job.yaml"
 run whole "$build/shardbert" train "$work/whole.yaml" --set threads=1

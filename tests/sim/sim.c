@@ -29,7 +29,8 @@ struct sim_worker {
     uint32_t life, term;
     bool dead;
     uint64_t died_ns;
-    uint64_t back_ns; /* of a crash: when it is started again */
+    uint64_t back_ns;            /* of a crash: when it is started again */
+    uint64_t frozen_ns, hung_ns; /* until then */
 };
 
 struct sim {
@@ -234,6 +235,11 @@ static void deliver(struct sim *sim, struct flight *flight)
 {
     struct sb_outbox out = {0};
     struct sim_worker *worker = find_worker(sim, flight->to);
+    if (worker && !worker->dead && sim->now_ns < worker->frozen_ns) {
+        put(sim, flight->from, flight->to, flight->msg);
+        sim->flights[sim->flight_count - 1].due_ns = worker->frozen_ns;
+        return;
+    }
     if (worker && worker->dead) {
         /* nobody is there */
     } else if (worker) {
@@ -398,6 +404,11 @@ static void finish_worker(struct sim *sim, struct sim_worker *w, struct sb_outbo
     sb_client_bye(w->client, sim->now_ns, out);
 }
 
+static unsigned uneven_chance(const struct sim *sim, const struct sim_worker *w)
+{
+    return 200 / (1 + (unsigned)(w - sim->workers));
+}
+
 static void drive_worker(struct sim *sim, struct sim_worker *w)
 {
     struct sb_outbox out = {0};
@@ -413,7 +424,9 @@ static void drive_worker(struct sim *sim, struct sim_worker *w)
         sb_client_seed(w->client, sim->now_ns, &out);
         break;
     case SB_CLIENT_WORK:
-        work_a_little(sim, w, &out);
+        if (sim->now_ns >= w->hung_ns &&
+            (!sim->options->uneven || chance(sim, uneven_chance(sim, w))))
+            work_a_little(sim, w, &out);
         break;
     case SB_CLIENT_FINISH:
         finish_worker(sim, w, &out);
@@ -467,6 +480,9 @@ static void on_event(void *context, const struct sb_event *event)
         break;
     case SB_EVENT_LOST:
         result->lost++;
+        break;
+    case SB_EVENT_SLOW:
+        result->slow++;
         break;
     case SB_EVENT_WAITING:
         result->waitings++;
@@ -623,6 +639,19 @@ static void crash_and_restart(struct sim *sim)
     }
 }
 
+/* A worker stands still, or computes nothing, for a while; now and then to the end of the run. */
+static void stall(struct sim *sim)
+{
+    const struct sim_options *o = sim->options;
+    struct sim_worker *w = &sim->workers[draw(sim) % o->workers];
+    bool hangs = sim->result->stalled >= o->freezes;
+    if (w->dead || sb_client_state(w->client) < SB_CLIENT_WAITING || sim->now_ns < w->frozen_ns ||
+        sim->now_ns < w->hung_ns)
+        return;
+    *(hangs ? &w->hung_ns : &w->frozen_ns) = sim->now_ns + (100 + draw(sim) % 4000) * MS;
+    sim->result->stalled++;
+}
+
 static void make_peers(struct sim *sim)
 {
     const struct sim_options *o = sim->options;
@@ -706,8 +735,10 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
         kill_and_revive(&sim);
         if (options->crashes)
             crash_and_restart(&sim);
+        if (result->stalled < options->freezes + options->hangs && chance(&sim, 30))
+            stall(&sim);
         for (uint32_t i = 0; i < options->workers; i++)
-            if (!sim.workers[i].dead)
+            if (!sim.workers[i].dead && sim.now_ns >= sim.workers[i].frozen_ns)
                 drive_worker(&sim, &sim.workers[i]);
         deliver_due(&sim);
         if (all_workers_left(&sim) && sim.lives[0].life && result->history && !coordinator_over) {

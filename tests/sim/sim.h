@@ -49,6 +49,9 @@ struct sim_options {
     bool revive;      /* and comes back 3 s later as another incarnation */
     unsigned crashes; /* so many processes, drawn with their moments from the seed, die and are
                          started again; needs network.wire */
+    unsigned freezes; /* so many times a worker, drawn with its moment, stands still for a while */
+    unsigned hangs;   /* or answers messages and computes nothing */
+    bool uneven;      /* worker i is i + 1 times slower than worker 0 */
     double weight_decay;
     bool keep_first; /* load_best_model_at_end, where the best evaluation is the first */
 };
@@ -70,7 +73,8 @@ struct sim_result {
     struct sim_step *steps; /* of the steps that this run committed */
     size_t step_count;
     char *history; /* of FINISH */
-    unsigned saves, save_failures, waitings, evaluations, lost;
+    unsigned saves, save_failures, waitings, evaluations, lost, slow;
+    unsigned stalled;    /* freezes and hangs that came to pass */
     uint64_t duplicates; /* pushes that were answered DUPLICATE or STALE */
     char refused[1024];
     double virtual_seconds;

@@ -200,7 +200,9 @@ void toy_job(struct sb_job *job, const struct sim_options *options)
     set(job, "push_timeout_ms=100");
     set(job, "join_timeout_s=20");
     set(job, "step_timeout_s=30");
-    set(job, "worker_timeout_s=2");
+    bool stalls = options->freezes || options->hangs;
+    set(job, stalls ? "worker_timeout_s=25" : "worker_timeout_s=2");
+    set(job, stalls ? "speculate_after_s=0.2" : "speculate_after_s=2");
     set(job, "logging_steps=3");
     set(job, "max_grad_norm=1.5");
     set(job, "output_dir=/sim");

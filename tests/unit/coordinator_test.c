@@ -21,9 +21,9 @@ struct play {
     uint64_t now;
     Sb__Plan plan;
     Sb__EvalSet set, *sets[1];
-    struct sb_event last[16]; /* by kind */
-    unsigned counts[16];
-    char text[16][1024];
+    struct sb_event last[32]; /* by kind */
+    unsigned counts[32];
+    char text[32][1024];
 };
 
 static void on_event(void *context, const struct sb_event *event)
@@ -42,15 +42,11 @@ static uint64_t worker(uint32_t i)
 
 static void play_init(struct play *p)
 {
-    static const char *settings[] = {"learning_rate=0.1",
-                                     "max_grad_norm=2",
-                                     "push_timeout_ms=100",
-                                     "join_timeout_s=12",
-                                     "worker_timeout_s=8",
-                                     "step_timeout_s=30",
-                                     "lr_scheduler_type=constant",
-                                     "output_dir=/nowhere",
-                                     "logging_steps=2",
+    static const char *settings[] = {"learning_rate=0.1",   "max_grad_norm=2",
+                                     "push_timeout_ms=100", "join_timeout_s=12",
+                                     "worker_timeout_s=8",  "speculate_after_s=0",
+                                     "step_timeout_s=30",   "lr_scheduler_type=constant",
+                                     "output_dir=/nowhere", "logging_steps=2",
                                      "eval_steps=3"};
     struct sb_err err = SB_ERR_INIT;
     *p = (struct play){.now = 1000 * SECOND};
@@ -534,6 +530,84 @@ static void the_share_of_a_silent_worker_goes_to_one_that_is_done(void **state)
     play_release(&p);
 }
 
+/* One who is done gets a copy, and both answers are welcome. */
+static void a_slow_worker_s_nodes_are_given_to_one_that_is_done_as_well(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    p.job.speculate_after_s = 2;
+    p.job.worker_timeout_s = 20;
+    heard(&p, worker(0), SB__HEAD__BODY_WORK);
+    tick(&p, 1500 * MS);
+    done(&p, 0, 2, 1, 3);
+    tick(&p, SECOND); /* three times what w0 took: 4.5 s */
+    assert_int_equal(p.counts[SB_EVENT_SLOW], 0);
+    tick(&p, 2100 * MS);
+    assert_string_equal(p.text[SB_EVENT_SLOW], "w1 is silent for 4.6 s: its nodes 3 go to w0 too");
+    assert_int_equal(p.counts[SB_EVENT_LOST], 0);
+    Sb__Head *work = hear(&p, worker(0), SB__HEAD__BODY_WORK);
+    while (work && work->work->nodes[0] != 3) {
+        sb_msg_close(&work);
+        work = hear(&p, worker(0), SB__HEAD__BODY_WORK);
+    }
+    assert_non_null(work);
+    assert_int_equal(work->work->n_nodes, 1);
+    sb_msg_close(&work);
+    done(&p, 0, 3, 3, 5);
+    done(&p, 1, 3, 3, 5); /* it was only slow: the same sums, once */
+    sb_outbox_clear(&p.out);
+    report(&p, 0, 0, 16, true);
+    report(&p, 1, 0, 20, true);
+    assert_true(p.last[SB_EVENT_STEP].loss == 2 && p.last[SB_EVENT_STEP].targets == 4);
+    assert_true(heard(&p, worker(1), SB__HEAD__BODY_WORK)); /* it finished something */
+    play_release(&p);
+}
+
+static void slots_done(struct play *p, uint32_t w, uint64_t count)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Ready ready = SB__READY__INIT;
+    ready.slots_done = count;
+    head.body_case = SB__HEAD__BODY_READY;
+    head.ready = &ready;
+    say(p, worker(w), &head, NULL);
+}
+
+static void words_keep_no_lease_and_finished_slots_do(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    p.job.speculate_after_s = 2;
+    p.job.worker_timeout_s = p.job.step_timeout_s = 100;
+    done(&p, 0, 2, 1, 3);
+    for (uint64_t i = 1; i <= 4; i++) {
+        tick(&p, 1500 * MS);
+        slots_done(&p, 1, i);
+    }
+    assert_int_equal(p.counts[SB_EVENT_SLOW], 0);
+    for (uint64_t i = 0; i < 2; i++) {
+        tick(&p, 1500 * MS);
+        slots_done(&p, 1, 4);
+        hello_worker(&p, 1, NULL);
+    }
+    assert_int_equal(p.counts[SB_EVENT_SLOW], 1);
+    tick(&p, 1500 * MS);
+    done(&p, 0, 3, 3, 5);
+    report(&p, 0, 0, 16, true);
+    report(&p, 1, 0, 20, true);
+    assert_false(p.c.workers[1].slow); /* it spoke: one more chance */
+    done(&p, 0, 2, 1, 3);
+    tick(&p, 40 * SECOND); /* more than three times the step before */
+    assert_true(p.c.workers[1].slow);
+    hello_worker(&p, 1, NULL);
+    assert_true(p.c.workers[1].slow); /* words do not help twice */
+    slots_done(&p, 1, 5);
+    assert_false(p.c.workers[1].slow);
+    play_release(&p);
+}
+
 static void eval_done(struct play *p, uint32_t w, uint64_t slot, double loss)
 {
     Sb__Head head = SB__HEAD__INIT;
@@ -769,6 +843,8 @@ int main(void)
         cmocka_unit_test(what_is_not_answered_is_sent_again),
         cmocka_unit_test(a_step_without_progress_names_the_missing_nodes),
         cmocka_unit_test(the_share_of_a_silent_worker_goes_to_one_that_is_done),
+        cmocka_unit_test(a_slow_worker_s_nodes_are_given_to_one_that_is_done_as_well),
+        cmocka_unit_test(words_keep_no_lease_and_finished_slots_do),
         cmocka_unit_test(an_evaluation_is_dealt_in_runs_and_scored_once),
         cmocka_unit_test(the_run_ends_with_workers_first_and_servers_last),
         cmocka_unit_test(messages_of_another_term_or_step_move_nothing),
