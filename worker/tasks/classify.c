@@ -88,6 +88,26 @@ void sb_task_set_rates(struct sb_task *task)
     free(first_steps);
 }
 
+static void say_few(struct sb_task *task, const struct sb_few_shot *chosen)
+{
+    const struct sb_bert_config *config = &task->bert.config;
+    uint32_t asked = task->job->samples_per_label;
+    size_t short_count = 0, least = 0;
+    char text[512];
+    for (size_t c = 0; c < chosen->class_count; c++) {
+        short_count += chosen->class_sizes[c] < asked;
+        least = chosen->class_sizes[c] < chosen->class_sizes[least] ? c : least;
+    }
+    if (!short_count)
+        return;
+    snprintf(text, sizeof(text),
+             "samples_per_label is %" PRIu32
+             ", and %zu of %zu classes have fewer: '%.200s' has %" PRIu64,
+             asked, short_count, chosen->class_count, config->labels[least],
+             chosen->class_sizes[least]);
+    add_notice(task, text);
+}
+
 int sb_task_choose_samples(struct sb_task *task, struct sb_err *err)
 {
     const struct sb_job *job = task->job;
@@ -97,6 +117,7 @@ int sb_task_choose_samples(struct sb_task *task, struct sb_err *err)
         return 0;
     if (sb_few_shot_choose(&task->few, task->train, job->samples_per_label, job->seed, err) < 0)
         return sb_err_context(err, "choosing samples_per_label");
+    say_few(task, &task->few);
     task->train_count = task->few.count;
     task->train_tokens = 0;
     for (uint64_t i = 0; i < task->few.count; i++)
