@@ -70,7 +70,7 @@ int sb_coordinator_check_metric(const struct sb_coordinator *c, struct sb_err *e
     for (size_t i = 0; i < c->members.plan->n_eval_sets; i++)
         if (!strcmp(c->members.plan->eval_sets[i]->name, "validation"))
             set = c->members.plan->eval_sets[i];
-    if (!sb_best_wanted(c->job) || !set)
+    if (!sb_best_wanted(c->job) || !set || !set->slot_count) /* what is empty may be of any width */
         return 0;
     sb_best_metric_name(name, c->job);
     json_t *results = names_of_scores(c, set);
