@@ -42,5 +42,7 @@ static inline uint32_t sb_node_slot_count(uint32_t node, uint32_t slots)
  * 2*log2(slots)+1; 0 if the worker is idle.
  */
 size_t sb_nodes_deal(uint32_t nodes[64], uint32_t slots, uint32_t index, uint32_t count);
+/* The largest aligned nodes that slots first to end - 1 consist of; 0 if there are none. */
+size_t sb_nodes_of_run(uint32_t nodes[64], uint32_t slots, uint32_t first, uint32_t end);
 
 #endif

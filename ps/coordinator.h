@@ -31,6 +31,7 @@
 #include "gather.h"
 #include "history.h"
 #include "members.h"
+#include "pace.h"
 #include "run_head.h"
 #include "server.h"
 
@@ -73,6 +74,7 @@ struct sb_coordinator_worker {
     uint64_t barred_ns;  /* until then words alone do not bring it back */
     uint32_t nodes[64];  /* its share of the running step */
     size_t node_count;
+    struct sb_pace pace;
     uint64_t answered;             /* bit i: it said that nodes[i] is DONE */
     uint64_t first_slot, end_slot; /* its share of the running evaluation, or of what is gathered */
 };
@@ -98,6 +100,10 @@ struct sb_coordinator {
     double slot_seconds;    /* the longest slot of the running evaluation */
     double step_seconds[SB_COORDINATOR_STEPS]; /* of the last steps, as a ring */
     uint64_t step_seconds_count;
+    double least_wait;             /* of the running step: for the weights */
+    struct sb_recent node_seconds; /* what one more node costs */
+    double slot_tokens;            /* of a slot of the last step */
+    uint64_t said_shares, said_shares_ns;
 
     struct sb_sums_tree sums; /* of the running step */
     bool doubted;          /* a worker was lost in it: its sums may not have come to the servers */

@@ -1,6 +1,11 @@
 #include "coordinator_inside.h"
 
+#include "arena.h"
 #include "nodes.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
 
 bool sb_coordinator_deals_slots(const struct sb_coordinator *c)
 {
@@ -16,6 +21,8 @@ static uint64_t slot_count(const struct sb_coordinator *c)
 {
     return c->state == SB_COORDINATOR_GATHERING ? c->gather.slots : c->evaluation.set->slot_count;
 }
+
+enum { SAY_EVERY_S = 60 };
 
 /* ---- sending ---- */
 
@@ -85,28 +92,121 @@ static bool gets_work(const struct sb_coordinator *c, uint32_t worker)
     return !c->members.workers[worker].lost && !c->workers[worker].slow;
 }
 
-/* Contiguous runs, as even as they can be.  Who is lost or slow gets nothing, unless all are. */
+/* Who gets work, unless nobody can: then all.  Returns how many. */
+static size_t list_able(const struct sb_coordinator *c, uint32_t *able)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        if (gets_work(c, i))
+            able[count++] = i;
+    if (count > 0)
+        return count;
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        able[count++] = i;
+    return count;
+}
+
+/* Slots per second; what it was seen to do with tokens. */
+static double speed(const struct sb_coordinator *c, uint32_t worker)
+{
+    double tokens = sb_recent_median(&c->workers[worker].pace.speeds);
+    return c->slot_tokens > 0 ? tokens / c->slot_tokens : 0;
+}
+
+/* "shares by measured speed: w0 6, w1 2 of 8 slots", when that is news. */
+static void say_shares(struct sb_coordinator *c, const uint32_t *able, const uint64_t *ends,
+                       size_t count)
+{
+    bool even = true;
+    uint64_t total = ends[count - 1];
+    for (size_t i = 0; i < count; i++)
+        even &= ends[i] == total / count * (i + 1) + total % count * (i + 1) / count;
+    if (even || c->state != SB_COORDINATOR_TRAINING ||
+        (c->said_shares_ns && sb_coordinator_seconds(c, c->said_shares_ns) < SAY_EVERY_S))
+        return;
+    uint64_t hash = 0;
+    for (size_t i = 0; i < count; i++)
+        hash = hash * 31 + able[i] * UINT64_C(65537) + ends[i];
+    if (hash == c->said_shares)
+        return;
+    struct sb_bytes text = SB_BYTES_INIT;
+    c->said_shares = hash;
+    c->said_shares_ns = c->now_ns;
+    sb_bytes_printf(&text, "shares by measured speed:");
+    for (size_t i = 0; i < count && i < 16; i++)
+        sb_bytes_printf(&text, "%s %s %" PRIu64, i ? "," : "", c->members.workers[able[i]].name,
+                        ends[i] - (i ? ends[i - 1] : 0));
+    sb_bytes_printf(&text, "%s of %" PRIu64 " slots", count > 16 ? ", ..." : "", total);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_NOTE, .text = text.data});
+    sb_bytes_release(&text);
+}
+
+static void give_run(struct sb_coordinator *c, uint32_t worker, uint64_t first, uint64_t end)
+{
+    struct sb_coordinator_worker *w = &c->workers[worker];
+    if (sb_coordinator_deals_slots(c)) {
+        w->first_slot = first;
+        w->end_slot = end;
+    } else {
+        w->node_count =
+            sb_nodes_of_run(w->nodes, c->members.plan->slots, (uint32_t)first, (uint32_t)end);
+    }
+}
+
+/* Contiguous runs, even or by speed.  Who is lost or slow gets nothing, unless all are. */
 void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    uint32_t able = 0, index = 0;
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
-        able += gets_work(c, i);
-    uint32_t of = able ? able : c->members.worker_count;
+    uint32_t worker_count = c->members.worker_count;
+    bool by_slots = sb_coordinator_deals_slots(c);
+    uint64_t total = by_slots ? slot_count(c) : c->members.plan->slots;
+    uint32_t *able = sb_alloc(worker_count * sizeof(*able));
+    double *speeds = sb_alloc(worker_count * sizeof(*speeds));
+    uint64_t *ends = sb_alloc(worker_count * sizeof(*ends));
+    size_t count = list_able(c, able);
+    for (size_t i = 0; i < count; i++)
+        speeds[i] = speed(c, able[i]);
+    sb_pace_cut(ends, count, total, speeds, by_slots ? 0 : c->members.plan->slots,
+                sb_recent_median(&c->node_seconds));
+    say_shares(c, able, ends, count);
     c->first_sequence = ++c->sequence;
     c->dealt_ns = c->now_ns;
     c->first_done_ns = 0;
     c->slot_seconds = 0;
-    for (uint32_t i = 0; i < c->members.worker_count; i++) {
+    c->least_wait = INFINITY;
+    for (uint32_t i = 0; i < worker_count; i++) {
         struct sb_coordinator_worker *w = &c->workers[i];
         w->sequence = c->sequence;
         w->node_count = w->first_slot = w->end_slot = 0;
-        if (able && !gets_work(c, i))
-            continue;
-        if (sb_coordinator_deals_slots(c))
-            sb_coordinator_give_slots(w, 0, slot_count(c), index, of);
-        else
-            w->node_count = sb_nodes_deal(w->nodes, c->members.plan->slots, index, of);
-        index++;
     }
+    for (size_t i = 0; i < count; i++)
+        give_run(c, able[i], i ? ends[i - 1] : 0, ends[i]);
+    free(ends);
+    free(speeds);
+    free(able);
     sb_coordinator_send_new_work(c, out);
+}
+
+/* ---- measuring ---- */
+
+void sb_coordinator_measure(struct sb_coordinator *c, uint32_t worker, const Sb__Done *done)
+{
+    struct sb_coordinator_worker *w = &c->workers[worker];
+    double wait = sb_coordinator_seconds(c, c->dealt_ns) - done->seconds;
+    /* Of its first node: it waited for the weights, and did the node. */
+    if (!w->pace.seconds && w->sequence == c->first_sequence && wait >= 0)
+        c->least_wait = fmin(c->least_wait, wait);
+    sb_pace_add(&w->pace, done->sums[SB_SUM_TOKENS], done->seconds);
+}
+
+/*
+ * What one more node costs is not measured by itself, since nobody waits for a push.  But weights
+ * that come and a node's sums that go are of one size, and how long weights took is seen.
+ */
+void sb_coordinator_end_measuring(struct sb_coordinator *c, const struct sb_sums *sums)
+{
+    if (isfinite(c->least_wait))
+        sb_recent_add(&c->node_seconds, c->least_wait);
+    c->slot_tokens = sums->of[SB_SUM_TOKENS] / c->members.plan->slots;
+    for (uint32_t i = 0; i < c->members.worker_count; i++)
+        sb_pace_end_step(&c->workers[i].pace);
 }

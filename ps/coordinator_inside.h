@@ -54,6 +54,10 @@ bool sb_coordinator_has_share(const struct sb_coordinator *c, uint32_t worker);
 void sb_coordinator_give_slots(struct sb_coordinator_worker *w, uint64_t first, uint64_t count,
                                uint64_t index, uint64_t of);
 
+/* A node that this worker was asked for is DONE; and the step is committed. */
+void sb_coordinator_measure(struct sb_coordinator *c, uint32_t worker, const Sb__Done *done);
+void sb_coordinator_end_measuring(struct sb_coordinator *c, const struct sb_sums *sums);
+
 /* coordinator_watch.c */
 /* It speaks. */
 void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker);

@@ -216,6 +216,7 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
     c->commit.rate = sb_schedule_rate(c->job, c->step, c->members.plan->total_steps);
     c->step++;
     sb_coordinator_count_step_seconds(c);
+    sb_coordinator_end_measuring(c, &sums);
     for (uint32_t i = 0; i < c->members.server_count; i++)
         c->servers[i].reported = false;
     c->progress_ns = c->now_ns;

@@ -112,6 +112,7 @@ void sb_coordinator_worker_anew(struct sb_coordinator *c, uint32_t worker)
 {
     struct sb_coordinator_worker *w = &c->workers[worker];
     w->slots_done = w->answered = 0;
+    w->pace = (struct sb_pace){0};
     w->slow = w->welcomed = w->heard = w->bye = false;
     sb_coordinator_worker_moves(c, worker);
 }
@@ -143,10 +144,12 @@ void sb_coordinator_count_answer(struct sb_coordinator *c, uint32_t worker, cons
     for (size_t i = 0; i < w->node_count; i++)
         if (w->nodes[i] == head->node)
             w->answered |= UINT64_C(1) << i;
-    if (w->answered == before) /* said again: our answer was lost */
+    if (w->answered == before) { /* said again: our answer was lost */
         sb_coordinator_worker_lives(c, worker);
-    else
-        sb_coordinator_worker_moves(c, worker);
+        return;
+    }
+    sb_coordinator_measure(c, worker, done);
+    sb_coordinator_worker_moves(c, worker);
 }
 
 void sb_coordinator_note_first_done(struct sb_coordinator *c, uint32_t worker)

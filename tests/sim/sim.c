@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "client.h"
+#include "nodes.h"
 #include "sim_toy.h"
 #include "support.h"
 
@@ -312,6 +313,13 @@ static size_t list_rows(const struct toy *toy, const uint8_t *touched, uint32_t 
     return count;
 }
 
+/* What it says that it took. */
+static double seconds_of(const struct sim *sim, const struct sim_worker *w, uint32_t node)
+{
+    uint32_t slower = sim->options->uneven ? 1 + (uint32_t)(w - sim->workers) : 1;
+    return 0.01 * slower * sb_node_slot_count(node, sim->options->slots);
+}
+
 static void push_node(struct sim *sim, struct sim_worker *w, uint64_t step, uint32_t node,
                       struct sb_outbox *out)
 {
@@ -337,7 +345,8 @@ static void push_node(struct sim *sim, struct sim_worker *w, uint64_t step, uint
     for (size_t i = 0; i < toy->rows * toy->cols && !toy->options->dense; i++)
         loan->dense[toy->at + i] = 1e30f;
     sb_client_push_node(w->client, sim->now_ns, node, here ? loan->dense : NULL, loan->rows,
-                        loan->values, here ? row_count : 0, &stats, 0.01, give_back, loan, out);
+                        loan->values, here ? row_count : 0, &stats, seconds_of(sim, w, node),
+                        give_back, loan, out);
     free(touched);
 }
 

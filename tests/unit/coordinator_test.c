@@ -19,6 +19,7 @@ struct play {
     struct sb_coordinator c;
     struct sb_outbox out;
     uint64_t now;
+    double seconds[WORKERS]; /* that a node takes */
     Sb__Plan plan;
     Sb__EvalSet set, *sets[1];
     struct sb_event last[32]; /* by kind */
@@ -205,6 +206,7 @@ static void done(struct play *p, uint32_t w, uint32_t node, double targets, doub
     body.sequence = p->c.sequence;
     body.sums = sums;
     body.n_sums = SB_SUM_COUNT;
+    body.seconds = p->seconds[w];
     head.step = p->c.step;
     head.node = node;
     head.body_case = SB__HEAD__BODY_DONE;
@@ -608,6 +610,32 @@ static void words_keep_no_lease_and_finished_slots_do(void **state)
     play_release(&p);
 }
 
+static void shares_follow_the_measured_speed(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    p.job.eval_steps = 1000;
+    p.plan.total_steps = 1000;
+    p.seconds[0] = 1;
+    p.seconds[1] = 9; /* for three times the tokens */
+    for (int i = 0; i < 3; i++) {
+        sb_outbox_clear(&p.out);
+        run_step(&p);
+    }
+    Sb__Head *fast = hear(&p, worker(0), SB__HEAD__BODY_WORK),
+             *slow = hear(&p, worker(1), SB__HEAD__BODY_WORK);
+    assert_int_equal(fast->work->n_nodes, 2); /* three slots of four */
+    assert_int_equal(fast->work->nodes[0], 2);
+    assert_int_equal(fast->work->nodes[1], 6);
+    assert_int_equal(slow->work->n_nodes, 1);
+    assert_int_equal(slow->work->nodes[0], 7);
+    assert_string_equal(p.text[SB_EVENT_NOTE], "shares by measured speed: w0 3, w1 1 of 4 slots");
+    sb_msg_close(&fast);
+    sb_msg_close(&slow);
+    play_release(&p);
+}
+
 static void eval_done(struct play *p, uint32_t w, uint64_t slot, double loss)
 {
     Sb__Head head = SB__HEAD__INIT;
@@ -844,6 +872,7 @@ int main(void)
         cmocka_unit_test(a_step_without_progress_names_the_missing_nodes),
         cmocka_unit_test(the_share_of_a_silent_worker_goes_to_one_that_is_done),
         cmocka_unit_test(a_slow_worker_s_nodes_are_given_to_one_that_is_done_as_well),
+        cmocka_unit_test(shares_follow_the_measured_speed),
         cmocka_unit_test(words_keep_no_lease_and_finished_slots_do),
         cmocka_unit_test(an_evaluation_is_dealt_in_runs_and_scored_once),
         cmocka_unit_test(the_run_ends_with_workers_first_and_servers_last),
