@@ -58,11 +58,14 @@ static bool vectors_agree(const Sb__Plan *plan, const Sb__EvalSet *set)
         if (strcmp(other->name, SB_HEAD_SET) != 0)
             continue;
         has_head = true;
-        if (other->vector_size != set->vector_size || other->slot_count < 1)
+        if (other->vector_size != set->vector_size || other->slot_count < 1 ||
+            other->problem != set->problem)
             return false;
     }
-    return !set->vector_size || (has_head && set->slot_rows >= 1 && set->label_count >= 2 &&
-                                 set->label_count == plan->n_labels);
+    bool several = set->problem == 1;
+    return !set->vector_size ||
+           (has_head && set->slot_rows >= 1 && set->problem < 2 &&
+            set->label_count >= (several ? 1 : 2) && set->label_count == plan->n_labels);
 }
 
 /* What comes from the workers' plan decides how much memory is asked for. */

@@ -20,18 +20,28 @@ static bool has_matrix(const Sb__EvalSet *set)
     return !set->n_types && !set->row_kind && set->label_count && set->problem == SINGLE;
 }
 
+/* Numbers in front of a vector: its class, or 0 or 1 for each of several labels. */
+static size_t gold_count(const Sb__EvalSet *set)
+{
+    return set->problem == MULTI ? set->label_count : 1;
+}
+
+static size_t count_count(const Sb__EvalSet *set)
+{
+    size_t K = set->label_count;
+    return set->n_types            ? sb_entity_count_count(set->n_types)
+           : set->problem == MULTI ? sb_label_count_count(K)
+           : set->problem == SCORE ? SB_VALUE_COUNTS
+                                   : K * K;
+}
+
 uint64_t sb_evaluation_width(const Sb__EvalSet *set)
 {
-    uint64_t K = set->label_count;
     if (set->vector_size)
-        return SB_SUM_COUNT + (uint64_t)set->slot_rows * (1 + (uint64_t)set->vector_size);
+        return SB_SUM_COUNT + (uint64_t)set->slot_rows * (gold_count(set) + set->vector_size);
     if (set->row_kind)
         return SB_SUM_COUNT + (uint64_t)set->row_count * set->row_width;
-    uint64_t counts = set->n_types            ? sb_entity_count_count(set->n_types)
-                      : set->problem == MULTI ? sb_label_count_count(K)
-                      : set->problem == SCORE ? SB_VALUE_COUNTS
-                                              : K * K;
-    return SB_SUM_COUNT + counts;
+    return SB_SUM_COUNT + count_count(set);
 }
 
 static void begin(struct sb_evaluation *evaluation, const Sb__EvalSet *set, uint32_t index,
@@ -57,7 +67,7 @@ void sb_evaluation_begin_scored(struct sb_evaluation *evaluation, const Sb__Eval
                                 uint32_t index, const struct sb_embed_head *head)
 {
     sb_assert(head->label_count == set->label_count && head->embedding_size == set->vector_size);
-    begin(evaluation, set, index, SB_SUM_COUNT + head->label_count * head->label_count);
+    begin(evaluation, set, index, SB_SUM_COUNT + count_count(set));
     evaluation->head = head;
 }
 
@@ -70,27 +80,36 @@ void sb_evaluation_end(struct sb_evaluation *evaluation)
 
 /* ---- vectors ---- */
 
-/* A row is a label, -1 for none, and the numbers of the vector. */
+/*
+ * A row is a label, -1 for none, and the numbers of the vector.  Of several labels there is a 0 or
+ * 1 for each, or a first -1 where there is no text.
+ */
 static bool labels_valid(const double *rows, const Sb__EvalSet *set)
 {
-    for (size_t i = 0; i < set->slot_rows; i++) {
-        double label = rows[i * (1 + (size_t)set->vector_size)];
-        if (!(label >= -1 && label < (double)set->label_count) || label != floor(label))
-            return false;
-    }
+    size_t G = gold_count(set);
+    double least = -1, end = set->problem == MULTI ? 2 : (double)set->label_count;
+    for (size_t i = 0; i < set->slot_rows; i++)
+        for (size_t g = 0; g < G; g++) {
+            double label = rows[i * (G + set->vector_size) + g];
+            if (!(label >= least && label < end) || label != floor(label))
+                return false;
+            if (g > 0 && label < 0 && rows[i * (G + set->vector_size)] >= 0)
+                return false;
+        }
     return true;
 }
 
 /* Takes the rows that have a label. */
 static size_t read_rows(float *x, int32_t *gold, const double *rows, const Sb__EvalSet *set)
 {
-    size_t C = set->vector_size, n = 0;
-    for (size_t i = 0; i < set->slot_rows; i++, rows += 1 + C) {
+    size_t G = gold_count(set), C = set->vector_size, n = 0;
+    for (size_t i = 0; i < set->slot_rows; i++, rows += G + C) {
         if (rows[0] < 0)
             continue;
-        gold[n] = (int32_t)rows[0];
+        for (size_t g = 0; g < G; g++)
+            gold[n * G + g] = (int32_t)rows[g];
         for (size_t c = 0; c < C; c++)
-            x[n * C + c] = (float)rows[1 + c];
+            x[n * C + c] = (float)rows[G + c];
         n++;
     }
     return n;
@@ -102,10 +121,13 @@ static void score_slot(double *kept, const struct sb_evaluation *evaluation, con
     const Sb__EvalSet *set = evaluation->set;
     struct sb_head_score score = {0};
     float *x = sb_alloc((size_t)set->slot_rows * set->vector_size * sizeof(*x));
-    int32_t *gold = sb_alloc(set->slot_rows * sizeof(*gold));
+    int32_t *gold = sb_alloc(set->slot_rows * gold_count(set) * sizeof(*gold));
     size_t n = read_rows(x, gold, sums + SB_SUM_COUNT, set);
     memcpy(kept, sums, SB_SUM_COUNT * sizeof(double));
-    sb_embed_head_score(&score, kept + SB_SUM_COUNT, evaluation->head, x, gold, n);
+    if (set->problem == MULTI)
+        sb_embed_head_score_labels(&score, kept + SB_SUM_COUNT, evaluation->head, x, gold, n);
+    else
+        sb_embed_head_score(&score, kept + SB_SUM_COUNT, evaluation->head, x, gold, n);
     kept[SB_SUM_TARGETS] = score.targets;
     kept[SB_SUM_LOSS] = score.loss;
     kept[SB_SUM_CORRECT] = score.correct;
@@ -113,15 +135,21 @@ static void score_slot(double *kept, const struct sb_evaluation *evaluation, con
     free(x);
 }
 
+bool sb_evaluation_has_sets(const struct sb_evaluation *evaluation)
+{
+    return evaluation->set->problem == MULTI;
+}
+
 size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, int32_t **gold)
 {
     const Sb__EvalSet *set = evaluation->set;
     size_t room = set->slot_count * set->slot_rows, C = set->vector_size, n = 0;
+    size_t G = gold_count(set);
     sb_assert(!evaluation->head);
     *x = sb_alloc((room * C + 1) * sizeof(**x));
-    *gold = sb_alloc((room + 1) * sizeof(**gold));
+    *gold = sb_alloc((room * G + 1) * sizeof(**gold));
     for (uint64_t slot = 0; slot < set->slot_count; slot++)
-        n += read_rows(*x + n * C, *gold + n,
+        n += read_rows(*x + n * C, *gold + n * G,
                        evaluation->sums + slot * evaluation->width + SB_SUM_COUNT, set);
     return n;
 }

@@ -34,9 +34,11 @@ void sb_evaluation_end(struct sb_evaluation *evaluation);
 int sb_evaluation_take(struct sb_evaluation *evaluation, uint64_t slot, const double *sums,
                        size_t count);
 /*
- * The vectors of a set whose slots brought such: *x [n, vector_size] and *gold [n], in the order of
- * the set, to be freed by the caller.  Rows without a label are left out.  Returns n.
+ * The vectors of a set whose slots brought such: *x [n, vector_size] and *gold [n], or of several
+ * labels [n, label_count] of 0 and 1, in the order of the set, to be freed by the caller.  Rows
+ * without a label, or without a text, are left out.  Returns n.
  */
+bool sb_evaluation_has_sets(const struct sb_evaluation *evaluation); /* several labels each */
 size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, int32_t **gold);
 /*
  * {eval_loss, eval_accuracy, ...}; eval_perplexity for masked words (label_count 0), the scores of

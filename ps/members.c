@@ -109,6 +109,7 @@ bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *
         if (TEXTS(eval_sets[i]->name, "an evaluation set") ||
             NUMBERS(eval_sets[i]->slot_count, "slots of an evaluation set") ||
             NUMBERS(eval_sets[i]->label_count, "labels of an evaluation set") ||
+            NUMBERS(eval_sets[i]->problem, "kind of labels of an evaluation set") ||
             NUMBERS(eval_sets[i]->n_types, "types of an evaluation set") ||
             NUMBERS(eval_sets[i]->vector_size, "numbers of a vector") ||
             NUMBERS(eval_sets[i]->slot_rows, "texts of an evaluation slot") ||

@@ -64,8 +64,8 @@ static const struct {
     {"text_pair_column", "classify|embed"},
     {"header", "mlm|classify|setfit|embed"},
     {"classifier_dropout", "classify|ner"},
-    {"problem_type", "classify"},
-    {"label_separator", "classify"},
+    {"problem_type", "classify|setfit"},
+    {"label_separator", "classify|setfit"},
     {"samples_per_label", "classify|setfit"},
     {"class_weight", "classify|setfit"},
     {"label_smoothing_factor", "classify"},
@@ -180,6 +180,36 @@ static int check_loss(const struct sb_job *job, struct sb_err *err)
     return 0;
 }
 
+static bool is_problem(const struct sb_job *job, const char *problem)
+{
+    return !strcmp(job->problem_type, problem);
+}
+
+/* Few texts with any number of labels: what compares classes, or chooses one, is not for them. */
+static int check_few_sets(const struct sb_job *job, struct sb_err *err)
+{
+    if (!job->task || strcmp(job->task, "setfit") != 0)
+        return 0;
+    if (is_problem(job, "regression"))
+        return trouble(job, "problem_type", SB_ERR_CONFIG, err,
+                       "problem_type regression belongs to task classify; this task is setfit");
+    if (!is_problem(job, "multi_label_classification"))
+        return 0;
+    if (job->head && strcmp(job->head, "logistic") != 0)
+        return trouble(job, "head", SB_ERR_CONFIG, err,
+                       "head %s gives one label a text; with problem_type "
+                       "multi_label_classification there is logistic, one for each label",
+                       job->head);
+    if (job->loss && (!strcmp(job->loss, "batch_hard_triplet") ||
+                      !strcmp(job->loss, "multiple_negatives_ranking")))
+        return trouble(job, "loss", SB_ERR_CONFIG, err,
+                       "loss %s takes texts of other classes for negatives, and texts with several "
+                       "labels have no class; there are cosine_similarity, contrastive, "
+                       "online_contrastive, cosent and triplet",
+                       job->loss);
+    return 0;
+}
+
 static int check_task(const struct sb_job *job, struct sb_err *err)
 {
     if (!job->task)
@@ -202,12 +232,9 @@ static int check_task(const struct sb_job *job, struct sb_err *err)
     if (job->labels.count == 1)
         return trouble(job, "labels", SB_ERR_CONFIG, err,
                        "labels has one name; a classifier needs two or more");
-    return check_few_shot(job, err) < 0 || check_loss(job, err) < 0 ? -1 : check_partial(job, err);
-}
-
-static bool is_problem(const struct sb_job *job, const char *problem)
-{
-    return !strcmp(job->problem_type, problem);
+    if (check_few_shot(job, err) < 0 || check_few_sets(job, err) < 0 || check_loss(job, err) < 0)
+        return -1;
+    return check_partial(job, err);
 }
 
 /* none, balanced, or numbers that are not negative. */
@@ -242,7 +269,7 @@ static int check_classifier(const struct sb_job *job, struct sb_err *err)
     } parts[] = {
         {"labels", job->labels.count > 0, !score},
         {"label_separator", job->label_separator != NULL, !score && !single},
-        {"samples_per_label", job->samples_per_label > 0, single},
+        {"samples_per_label", job->samples_per_label > 0, !score},
         {"class_weight",
          job->class_weight.count > 0 && strcmp(job->class_weight.items[0], "none") != 0, !score},
         {"focal_gamma", job->focal_gamma > 0, !score},

@@ -1,6 +1,7 @@
 #include "embed_head.h"
 
 #include "arena.h"
+#include "label_scores.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -286,5 +287,30 @@ void sb_embed_head_score(struct sb_head_score *score, double *confusion,
         score->correct += best == (size_t)gold[i];
         confusion[(size_t)gold[i] * L + best]++;
     }
+    free(p);
+}
+
+void sb_embed_head_score_labels(struct sb_head_score *score, double *counts,
+                                const struct sb_embed_head *head, const float *x,
+                                const int32_t *gold, size_t n)
+{
+    size_t L = head->label_count;
+    double *p = sb_alloc(L * sizeof(*p));
+    float *right = sb_alloc(2 * L * sizeof(*right)), *said = right + L;
+    for (size_t i = 0; i < n; i++) {
+        bool all = true;
+        sb_embed_head_probabilities(p, head, x + i * head->embedding_size, 1);
+        for (size_t l = 0; l < L; l++) {
+            bool has = gold[i * L + l] != 0, given = p[l] >= 0.5;
+            score->loss -= log(fmax(has ? p[l] : 1 - p[l], LEAST_PROBABILITY));
+            right[l] = has;
+            said[l] = given;
+            all = all && has == given;
+        }
+        score->targets += (double)L;
+        score->correct += all;
+        sb_label_counts_add(counts, right, said, L);
+    }
+    free(right);
     free(p);
 }

@@ -78,7 +78,8 @@ int sb_embed_head_fit(struct sb_embed_head *head, struct sb_logreg_report *repor
                       size_t label_count, const struct sb_embed_head_options *options,
                       struct sb_err *err);
 
-/* Any number of labels a sample: gold [n, label_count] of 0 and 1; kind ONE_VS_REST. */
+/* Any number of labels a sample: gold [n, label_count] of 0 and 1; kind ONE_VS_REST.  The
+ * class_weights are of those who have the label, over those who have not. */
 int sb_embed_head_fit_labels(struct sb_embed_head *head, struct sb_logreg_report *report,
                              const float *x, const uint8_t *gold, size_t n, size_t C,
                              char *const *labels, size_t label_count,
@@ -126,6 +127,20 @@ struct sb_head_score {
 void sb_embed_head_score(struct sb_head_score *score, double *confusion,
                          const struct sb_embed_head *head, const float *x, const int32_t *gold,
                          size_t n);
+
+/*
+ * The same of several known labels each.
+ *
+ *   in-out  counts  those of label_scores.h for label_count labels are added
+ *   in      gold    [n, label_count] 0 or 1
+ *
+ * A label is given from a probability of 0.5 on.  Targets are vectors times labels, the loss is the
+ * sum of -ln p, or -ln (1 - p) of labels that are not there; correct counts vectors of which every
+ * label is right.
+ */
+void sb_embed_head_score_labels(struct sb_head_score *score, double *counts,
+                                const struct sb_embed_head *head, const float *x,
+                                const int32_t *gold, size_t n);
 
 /* Rows that a head of this kind has for so many classes. */
 size_t sb_embed_head_rows(enum sb_embed_head_kind kind, size_t class_count);

@@ -280,7 +280,6 @@ int sb_logreg_fit_labels(double *coef, double *intercept, struct sb_logreg_repor
 {
     struct sb_logreg_report sum = {.converged = true}, one;
     struct sb_logreg_options of_two = *options;
-    of_two.class_weights = NULL;
     if (check(x, n, C, 1, options, err) < 0)
         return -1;
     int32_t *column = sb_alloc(n * sizeof(*column));
@@ -296,6 +295,8 @@ int sb_logreg_fit_labels(double *coef, double *intercept, struct sb_logreg_repor
             intercept[l] = have ? SB_LOGREG_CERTAIN : -SB_LOGREG_CERTAIN;
             continue;
         }
+        const double weights[2] = {1, options->class_weights ? options->class_weights[l] : 1};
+        of_two.class_weights = weights;
         rc = sb_logreg_fit(coef + l * C, intercept + l, &one, x, column, n, C, 2, &of_two, err);
         if (rc < 0)
             break;

@@ -67,7 +67,8 @@ int sb_logreg_fit(double *coef, double *intercept, struct sb_logreg_report *repo
  *   in   gold       [n, L]  0 or 1
  *
  * A label that all samples have, or none, has no finite answer: its coefficients are 0 and its
- * intercept is SB_LOGREG_CERTAIN or minus that.  class_weights is not used here.
+ * intercept is SB_LOGREG_CERTAIN or minus that.  class_weights [L]: of the samples that have the
+ * label, over the others.
  */
 int sb_logreg_fit_labels(double *coef, double *intercept, struct sb_logreg_report *report,
                          const float *x, const uint8_t *gold, size_t n, size_t C, size_t L,

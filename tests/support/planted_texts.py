@@ -15,10 +15,11 @@ ticket tiger tunnel valley violin wagon wallet weather whistle wonder zebra""".s
 CLASSES, EACH, NOISE = 3, 12, 8
 
 random.Random(1).shuffle(WORDS)
-rng = random.Random(int(sys.argv[1]))
-noise = WORDS[CLASSES * EACH:]
-for i in range(int(sys.argv[2])):
-    k = i % CLASSES
-    text = [rng.choice(noise) for _ in range(NOISE)]
-    text.insert(rng.randrange(NOISE + 1), rng.choice(WORDS[k * EACH:(k + 1) * EACH]))
-    print(f"class{k}\t{' '.join(text)}")
+if __name__ == "__main__":
+    rng = random.Random(int(sys.argv[1]))
+    noise = WORDS[CLASSES * EACH:]
+    for i in range(int(sys.argv[2])):
+        k = i % CLASSES
+        text = [rng.choice(noise) for _ in range(NOISE)]
+        text.insert(rng.randrange(NOISE + 1), rng.choice(WORDS[k * EACH:(k + 1) * EACH]))
+        print(f"class{k}\t{' '.join(text)}")

@@ -480,6 +480,11 @@ enum sb_label_form sb_dataset_label_form(const struct sb_dataset *dataset)
     return dataset->label_form;
 }
 
+const struct sb_label_sets *sb_dataset_label_sets(const struct sb_dataset *dataset)
+{
+    return dataset->label_form == SB_LABEL_SET ? &dataset->sets : NULL;
+}
+
 void sb_dataset_values(const struct sb_dataset *dataset, int32_t label, float *values)
 {
     if (dataset->label_form == SB_LABEL_SCORE)

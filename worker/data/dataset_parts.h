@@ -4,11 +4,14 @@
 
 #include "cache.h"
 #include "dataset.h"
+#include "label_sets.h"
 
 #include <string.h>
 
 const struct sb_cache *sb_dataset_cache(const struct sb_dataset *dataset);
 bool sb_dataset_is_labelled(const struct sb_dataset *dataset);
+/* SB_LABEL_SET: what the labels of the cache stand for; else NULL. */
+const struct sb_label_sets *sb_dataset_label_sets(const struct sb_dataset *dataset);
 /* May a sample hold several sequences? */
 bool sb_dataset_is_packed(const struct sb_dataset *dataset);
 /* SB_DATA_WORDS: the label that the code of a token stands for; -1: none; -2: damaged. */

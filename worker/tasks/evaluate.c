@@ -98,13 +98,24 @@ int sb_evaluate(const struct sb_bert *bert, const struct sb_dataset *dataset,
     return 0;
 }
 
+size_t sb_evaluate_gold_count(const struct sb_bert_config *config)
+{
+    return config->problem == SB_MULTI_LABEL ? config->label_count : 1;
+}
+
+static void read_gold(int32_t *gold, const struct sb_batch *batch, size_t G)
+{
+    for (size_t i = 0; i < batch->B * G; i++)
+        gold[i] = batch->values ? batch->values[i] > 0 : batch->labels ? batch->labels[i] : -1;
+}
+
 int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dataset,
                         const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
                         const struct sb_sentence *sentence, size_t pass_tokens,
-                        struct sb_arena *arena, struct sb_stats *stats, int32_t *labels,
+                        struct sb_arena *arena, struct sb_stats *stats, int32_t *gold,
                         float *vectors, struct sb_err *err)
 {
-    size_t C = bert->config.hidden_size;
+    size_t C = bert->config.hidden_size, G = sb_evaluate_gold_count(&bert->config);
     for (size_t first = 0, end; first < count; first = end) {
         struct sb_batch batch;
         size_t tokens = sb_dataset_length(dataset, samples[first]);
@@ -118,8 +129,7 @@ int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dat
                        stats, err) < 0 ||
             sb_bert_check(bert, &batch, err) < 0)
             return -1;
-        for (size_t i = first; i < end; i++)
-            labels[i] = batch.labels ? batch.labels[i - first] : -1;
+        read_gold(gold + first * G, &batch, G);
         sb_bert_vectors(bert, &batch, sentence->pooling, NULL, arena, vectors + first * C);
         if (sentence->normalize)
             sb_embed_head_normalize(vectors + first * C, end - first, C);

@@ -35,7 +35,8 @@ size_t sb_evaluate_count_count(const struct sb_bert_config *config);
 /*
  * The sentence vectors of samples, in passes as above.
  *
- *   out     labels   [count]  -1: none
+ *   out     gold     [count, sb_evaluate_gold_count] the class, -1: none; of several labels 0 or 1
+ *                    for each
  *           vectors  [count, C]
  *   in-out  stats    samples, tokens and truncated are added
  *   in      samples  [count]
@@ -43,8 +44,10 @@ size_t sb_evaluate_count_count(const struct sb_bert_config *config);
 int sb_evaluate_vectors(const struct sb_bert *bert, const struct sb_dataset *dataset,
                         const struct sb_wordpiece *tokenizer, const uint64_t *samples, size_t count,
                         const struct sb_sentence *sentence, size_t pass_tokens,
-                        struct sb_arena *arena, struct sb_stats *stats, int32_t *labels,
+                        struct sb_arena *arena, struct sb_stats *stats, int32_t *gold,
                         float *vectors, struct sb_err *err);
+/* Numbers that say what is right of one text. */
+size_t sb_evaluate_gold_count(const struct sb_bert_config *config);
 
 /*
  * The same for the tags of words: adds up the sentences whose first window is one of the samples

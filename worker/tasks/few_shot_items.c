@@ -94,7 +94,7 @@ static struct sb_pair same_pair(const struct sb_few_shot_items *items, uint64_t 
 
 static int32_t class_id_of(const struct sb_few_shot_items *items, uint64_t place)
 {
-    return items->disputed[place] ? -1 : (int32_t)class_of(items, place);
+    return items->disputed[place] || items->label_bits ? -1 : (int32_t)class_of(items, place);
 }
 
 static void make_pair(struct sb_item *item, const struct sb_few_shot_items *items,
@@ -108,6 +108,54 @@ static void make_pair(struct sb_item *item, const struct sb_few_shot_items *item
     /* One of the two may be known in another class. */
     if (items->disputed[pair.second])
         item->class_id = -1;
+}
+
+static bool share_labels(const struct sb_few_shot_items *items, uint64_t a, uint64_t b)
+{
+    const uint64_t *left = items->label_bits + class_of(items, a) * items->words;
+    const uint64_t *right = items->label_bits + class_of(items, b) * items->words;
+    for (size_t i = 0; i < items->words; i++)
+        if (left[i] & right[i])
+            return true;
+    return false;
+}
+
+/* Shares no label with the anchor, and is another text than both. */
+static bool can_be_negative(const struct sb_few_shot_items *items, uint64_t place,
+                            const uint64_t pair[2])
+{
+    return items->names[place] != items->names[pair[0]] &&
+           items->names[place] != items->names[pair[1]] && !share_labels(items, place, pair[0]);
+}
+
+/*
+ * Drawn evenly among the places that can be one; after many draws in vain, the next from the last
+ * on.  An anchor that shares a label with everybody changes roles with its positive; if neither has
+ * a negative, the positive is: equal distances teach nothing.
+ */
+static uint64_t draw_negative_of_sets(const struct sb_few_shot_items *items, uint64_t pair[2],
+                                      const struct sb_rng *key, uint64_t k, uint32_t epoch)
+{
+    enum { DRAWS = 64 };
+    uint64_t count = items->chosen.count, drawn = 0;
+    uint32_t word[4];
+    for (int turn = 0; turn < 2; turn++) {
+        for (uint32_t draw = 0; draw < DRAWS; draw++) {
+            sb_rng_draw(key, k, epoch, 1 + draw, word);
+            drawn = sb_rng_below(word[0], (uint32_t)count);
+            if (can_be_negative(items, drawn, pair))
+                return drawn;
+        }
+        for (uint64_t tried = 0; tried < count; tried++) {
+            uint64_t place = (drawn + tried) % count;
+            if (can_be_negative(items, place, pair))
+                return place;
+        }
+        uint64_t anchor = pair[0];
+        pair[0] = pair[1];
+        pair[1] = anchor;
+    }
+    return pair[1];
 }
 
 /* A place of another class, drawn evenly; if its text is one of the pair's, the next that is not.
@@ -135,12 +183,12 @@ static void make_triplet(struct sb_item *item, const struct sb_few_shot_items *i
     struct sb_pair pair = same_pair(items, k);
     uint32_t word[4];
     sb_rng_draw(&key, k, (uint32_t)epoch, 0, word);
-    uint64_t negative = draw_negative(items, pair, word);
     bool turned = word[1] & 1; /* either may be the anchor */
-    *item = (struct sb_item){
-        .texts = {turned ? pair.second : pair.first, turned ? pair.first : pair.second, negative},
-        .text_count = 3,
-        .class_id = -1};
+    uint64_t two[2] = {turned ? pair.second : pair.first, turned ? pair.first : pair.second};
+    uint64_t negative = items->label_bits
+                            ? draw_negative_of_sets(items, two, &key, k, (uint32_t)epoch)
+                            : draw_negative(items, pair, word);
+    *item = (struct sb_item){.texts = {two[0], two[1], negative}, .text_count = 3, .class_id = -1};
 }
 
 /* Two `number` of a pass: the class it is of, and which two of that class. */
@@ -198,7 +246,7 @@ static int make_item(const void *context, uint64_t epoch, uint64_t k, struct sb_
 struct sb_item_source sb_few_shot_items_source(const struct sb_few_shot_items *items)
 {
     return (struct sb_item_source){.count = items->count,
-                                   .has_classes = true,
+                                   .has_classes = !items->label_bits,
                                    .item = make_item,
                                    .length = text_length,
                                    .read = read_text,
@@ -217,6 +265,36 @@ static void begin_classes(struct sb_few_shot_items *items)
     }
 }
 
+/* What each class stands for, where it is a set of labels. */
+static void read_sets(struct sb_few_shot_items *items)
+{
+    const struct sb_few_shot *chosen = &items->chosen;
+    size_t K = chosen->label_count;
+    if (!chosen->sets)
+        return;
+    float *values = sb_alloc((K + 1) * sizeof(*values));
+    items->words = (K + 63) / 64;
+    items->label_bits = sb_calloc(chosen->class_count * items->words + 1, sizeof(uint64_t));
+    for (size_t c = 0; c < chosen->class_count; c++) {
+        sb_dataset_values(items->data, (int32_t)chosen->sets[c], values);
+        for (size_t k = 0; k < K; k++)
+            if (values[k] > 0)
+                items->label_bits[c * items->words + k / 64] |= UINT64_C(1) << k % 64;
+    }
+    free(values);
+}
+
+static int number_pairs(struct sb_few_shot_items *items, struct sb_err *err)
+{
+    const struct sb_few_shot *chosen = &items->chosen;
+    const struct sb_pair_options *options = &items->options.pairs;
+    return items->label_bits
+               ? sb_pairs_init_shared(&items->pairs, chosen->class_sizes, items->label_bits,
+                                      chosen->class_count, items->words, options, err)
+               : sb_pairs_init(&items->pairs, chosen->class_sizes, chosen->class_count, options,
+                               err);
+}
+
 static int count_items(struct sb_few_shot_items *items, struct sb_err *err)
 {
     const struct sb_few_shot_items_options *options = &items->options;
@@ -225,18 +303,17 @@ static int count_items(struct sb_few_shot_items *items, struct sb_err *err)
         items->count = 2 * items->twos * (iterated ? options->pairs.iterations : 1);
         return 0;
     }
-    if (sb_pairs_init(&items->pairs, items->chosen.class_sizes, items->chosen.class_count,
-                      &options->pairs, err) < 0)
+    if (number_pairs(items, err) < 0)
         return -1;
     bool of_same = options->loss == SB_EMBEDDING_triplet ||
                    options->loss == SB_EMBEDDING_multiple_negatives_ranking;
     items->count = of_same ? items->pairs.same.taken : items->pairs.count;
     if (of_same && !items->count)
-        return sb_err_set(err, SB_ERR_DATA,
-                          "no two texts have the same label, and this loss compares such");
+        return sb_err_set(err, SB_ERR_DATA, "no two texts have %s, and this loss compares such",
+                          items->label_bits ? "a label in common" : "the same label");
     if (options->loss == SB_EMBEDDING_triplet && !items->pairs.other.taken)
-        return sb_err_set(err, SB_ERR_DATA,
-                          "all texts have the same label, and a triplet takes one of another");
+        return sb_err_set(err, SB_ERR_DATA, "all texts have %s, and a triplet takes one of another",
+                          items->label_bits ? "a label in common" : "the same label");
     return 0;
 }
 
@@ -249,6 +326,7 @@ int sb_few_shot_items_open(struct sb_few_shot_items **out, const struct sb_datas
     if (sb_few_shot_choose(&items->chosen, data, options->per_label, options->pairs.seed, err) < 0)
         goto failed;
     begin_classes(items);
+    read_sets(items);
     if (count_items(items, err) < 0 || name_texts(items, err) < 0)
         goto failed;
     find_disputed(items);
@@ -267,6 +345,7 @@ void sb_few_shot_items_free(struct sb_few_shot_items **out)
     sb_few_shot_release(&items->chosen);
     sb_pairs_release(&items->pairs);
     free(items->class_begins);
+    free(items->label_bits);
     free(items->names);
     free(items->disputed);
     free(items);

@@ -8,6 +8,9 @@
  *     multiple_negatives_ranking    pairs of one class
  *     batch_hard_triplet            single texts, two of a class after each other
  *
+ * Where a text has any number of labels, two are of one class if they share any, and a triplet's
+ * negative shares none with its anchor.  The last two losses are not for such texts.
+ *
  * Pairs are those of pairs.h, so no list of them is kept; there is one number for each text, a hash
  * of its tokens.  Texts of equal tokens are never each other's negatives, whatever their classes:
  * as a pair they are alike, a triplet takes another negative, and where classes are compared those
@@ -33,7 +36,9 @@ struct sb_few_shot_items {
     const struct sb_dataset *data; /* not owned */
     struct sb_few_shot chosen;
     uint64_t *class_begins; /* [class_count + 1] places */
-    uint64_t *names;        /* [chosen.count] hash of the tokens */
+    uint64_t *label_bits;   /* [class_count, words] of sets of labels; NULL: classes are labels */
+    size_t words;
+    uint64_t *names;   /* [chosen.count] hash of the tokens */
     uint8_t *disputed; /* [chosen.count] 1: another place has the same text and another class */
     uint64_t disputed_count;
     struct sb_pairs pairs; /* none for batch_hard_triplet */

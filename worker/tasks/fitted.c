@@ -53,22 +53,25 @@ int sb_fitted_evaluate(const struct sb_fitted *fitted, const struct sb_infer *in
 {
     size_t count = (size_t)(end - first), C = infer->bert.config.hidden_size;
     uint64_t *samples = sb_alloc((count + 1) * sizeof(*samples));
-    int32_t *labels = sb_alloc((count + 1) * sizeof(*labels));
+    size_t G = sb_evaluate_gold_count(&infer->bert.config);
+    int32_t *gold = sb_alloc((count * G + 1) * sizeof(*gold));
     float *vectors = sb_alloc((count * C + 1) * sizeof(*vectors));
     for (size_t i = 0; i < count; i++)
         samples[i] = first + i;
-    int rc =
-        sb_evaluate_vectors(&infer->bert, dataset, infer->tokenizer, samples, count,
-                            &fitted->sentence, pass_tokens, arena, stats, labels, vectors, err);
+    int rc = sb_evaluate_vectors(&infer->bert, dataset, infer->tokenizer, samples, count,
+                                 &fitted->sentence, pass_tokens, arena, stats, gold, vectors, err);
     if (rc == 0) {
         struct sb_head_score score = {0};
-        sb_embed_head_score(&score, counts, &fitted->head, vectors, labels, count);
+        if (fitted->head.kind == SB_EMBED_HEAD_ONE_VS_REST)
+            sb_embed_head_score_labels(&score, counts, &fitted->head, vectors, gold, count);
+        else
+            sb_embed_head_score(&score, counts, &fitted->head, vectors, gold, count);
         stats->targets += score.targets;
         stats->loss += score.loss;
         stats->correct += score.correct;
     }
     free(vectors);
-    free(labels);
+    free(gold);
     free(samples);
     return rc;
 }

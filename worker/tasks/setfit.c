@@ -53,20 +53,21 @@ static int check_head(const struct sb_task *task, struct sb_err *err)
 {
     const struct sb_few_shot *chosen = &task->few_items->chosen;
     uint64_t C = task->bert.config.hidden_size, K = task->bert.config.label_count;
-    uint64_t most = VECTORS_MAX / (C + 1) / SB_EVAL_SLOT_SAMPLES * SB_EVAL_SLOT_SAMPLES;
+    uint64_t numbers = C + sb_evaluate_gold_count(&task->bert.config);
+    uint64_t most = VECTORS_MAX / numbers / SB_EVAL_SLOT_SAMPLES * SB_EVAL_SLOT_SAMPLES;
     size_t classes = 0;
     for (size_t c = 0; c < chosen->class_count; c++)
         classes += chosen->class_sizes[c] > 0;
     if (classes < 2)
-        return sb_err_set(err, SB_ERR_DATA,
-                          "'%s': the labelled texts have one label only; a classifier needs two",
-                          task->job->train_file.items[0]);
+        return sb_err_set(err, SB_ERR_DATA, "'%s': the labelled texts %s; a classifier needs two",
+                          task->job->train_file.items[0],
+                          chosen->sets ? "all have the same labels" : "have one label only");
     if (chosen->count > most) {
         sb_err_set(err, SB_ERR_CONFIG,
                    "the head would be fitted on the vectors of all %" PRIu64
                    " texts at once, %" PRIu64 " numbers each, but at most %" PRIu64
                    " texts are possible: set samples_per_label, at most %" PRIu64,
-                   chosen->count, C, most, most / K);
+                   chosen->count, numbers, most, most / K);
         return sb_job_place(task->job, "samples_per_label", err);
     }
     if (check_weights(task, err) < 0)
@@ -128,20 +129,21 @@ int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
                         const uint64_t *samples, size_t count, struct sb_stats *stats, double *rows,
                         struct sb_err *err)
 {
-    size_t C = task->bert.config.hidden_size;
-    int32_t *labels = sb_alloc(SB_EVAL_SLOT_SAMPLES * sizeof(*labels));
+    size_t C = task->bert.config.hidden_size, G = sb_evaluate_gold_count(&task->bert.config);
+    int32_t *gold = sb_alloc(SB_EVAL_SLOT_SAMPLES * G * sizeof(*gold));
     float *vectors = sb_alloc(SB_EVAL_SLOT_SAMPLES * C * sizeof(*vectors));
     sb_assert(count <= SB_EVAL_SLOT_SAMPLES);
     int rc = sb_evaluate_vectors(&task->bert, set->data, task->tokenizer, samples, count,
                                  &task->sentence, task->job->max_tokens_per_pass, &task->pass_arena,
-                                 stats, labels, vectors, err);
+                                 stats, gold, vectors, err);
     for (size_t i = 0; rc == 0 && i < SB_EVAL_SLOT_SAMPLES; i++) {
-        double *row = rows + i * (1 + C);
-        row[0] = i < count ? labels[i] : -1;
+        double *row = rows + i * (G + C);
+        for (size_t g = 0; g < G; g++)
+            row[g] = i < count ? gold[i * G + g] : -1;
         for (size_t c = 0; i < count && c < C; c++)
-            row[1 + c] = vectors[i * C + c];
+            row[G + c] = vectors[i * C + c];
     }
     free(vectors);
-    free(labels);
+    free(gold);
     return rc;
 }

@@ -20,8 +20,8 @@
  */
 int sb_setfit_open(struct sb_task *task, struct sb_err *err);
 
-/* rows [SB_EVAL_SLOT_SAMPLES, 1 + C]: label or -1, and vector; rows without a text have label -1.
- */
+/* rows [SB_EVAL_SLOT_SAMPLES, G + C]: label, or a 0 or 1 for each of several labels (G =
+ * sb_evaluate_gold_count), and vector; rows without a text have -1 in place of labels. */
 int sb_setfit_eval_slot(struct sb_task *task, const struct sb_eval_set *set,
                         const uint64_t *samples, size_t count, struct sb_stats *stats, double *rows,
                         struct sb_err *err);

@@ -342,7 +342,7 @@ static int init_params(struct sb_task *task, struct sb_err *err)
                                                : SB_HEAD_CLASSIFY);
     if (task->ner)
         sb_tags_init(&task->tags, bert->config.labels, bert->config.label_count);
-    if (task->fresh_head)
+    if (task->fresh_head && bert->params.classifier_w != SIZE_MAX)
         sb_task_renew_head(task);
     task->weights = sb_alloc_pages(bert->params.float_count * sizeof(float));
     bert->weights = task->weights;

@@ -158,7 +158,8 @@ static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task
 size_t sb_task_count_count(const struct sb_task *task)
 {
     if (task->setfit)
-        return SB_EVAL_SLOT_SAMPLES * (1 + task->bert.config.hidden_size);
+        return SB_EVAL_SLOT_SAMPLES *
+               (sb_evaluate_gold_count(&task->bert.config) + task->bert.config.hidden_size);
     if (task->mlm)
         return 0;
     if (task->embed)
