@@ -7,6 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The first count, or more if newcomers are welcome. */
+static uint32_t places(const struct sb_server_options *options)
+{
+    uint32_t most = options->job->max_workers;
+    return most > options->worker_count ? most : options->worker_count;
+}
+
 void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_options *options,
                          uint64_t now_ns)
 {
@@ -15,7 +22,7 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
         .job = options->job,
         .job_hash = sb_server_job_hash(options->canonical),
         .servers = sb_calloc(options->server_count, sizeof(*c->servers)),
-        .workers = sb_calloc(options->worker_count, sizeof(*c->workers)),
+        .workers = sb_calloc(places(options), sizeof(*c->workers)),
         .saved_step = UINT64_MAX,
         .now_ns = now_ns,
         .born_ns = now_ns,
@@ -23,7 +30,7 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
         .prepared_ns = now_ns,
     };
     sb_members_init(&c->members, options->canonical, options->fingerprint, options->name,
-                    options->server_count, options->worker_count);
+                    options->server_count, options->worker_count, places(options));
     sb_history_init(&c->history);
     sb_run_head_init(&c->head);
     sb_coordinator_move(c, SB_COORDINATOR_JOINING);
@@ -100,7 +107,7 @@ bool sb_coordinator_works(const struct sb_coordinator *c)
  */
 static void heed_stop(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    if (sb_coordinator_works(c)) {
+    if (sb_coordinator_works(c) || c->state == SB_COORDINATOR_SHORT) {
         sb_evaluation_end(&c->evaluation);
         sb_coordinator_go_on(c, out);
     } else if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING ||
@@ -124,8 +131,8 @@ static void stop_for(struct sb_coordinator *c, int code, const char *sentence)
 static bool others_work(const struct sb_coordinator *c, uint32_t worker)
 {
     for (uint32_t i = 0; i < c->members.workers_here; i++)
-        if (i != worker && c->workers[i].welcomed && !c->workers[i].bye &&
-            !c->members.workers[i].lost)
+        if (i != worker && c->workers[i].welcomed && !c->workers[i].bye && !c->workers[i].slow &&
+            !c->workers[i].leaving && !c->members.workers[i].lost)
             return true;
     return false;
 }
@@ -163,7 +170,12 @@ static void take_stop(struct sb_coordinator *c, uint64_t peer, const Sb__Stop *s
     bool is_worker = worker != UINT32_MAX;
     bool awaited = c->state == SB_COORDINATOR_JOINING && (peer & SB_PEER_WORKER_BIT);
     if (stop->code == SB_ERR_INTERRUPT || stop->code == SB_ERR_TERMINATE) {
-        if (is_worker || peer < c->members.server_count)
+        if (is_worker && (c->workers[worker].leaving || c->workers[worker].bye))
+            return;
+        if (is_worker && c->state > SB_COORDINATOR_SEEDING && c->state < SB_COORDINATOR_FINISHING &&
+            others_work(c, worker))
+            sb_coordinator_let_leave(c, worker);
+        else if (is_worker || peer < c->members.server_count)
             sb_coordinator_stop(c, (int)stop->code);
     } else if (stop->code >= SB_ERR_USAGE && stop->code <= SB_ERR_CONFIG) {
         if (is_worker || awaited)
@@ -279,7 +291,7 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
 
 static void say_idle_workers(const struct sb_coordinator *c, struct sb_bytes *text)
 {
-    for (uint32_t i = 0; i < c->members.worker_count; i++) {
+    for (uint32_t i = 0; i < c->members.workers_here; i++) {
         const struct sb_coordinator_worker *w = &c->workers[i];
         struct sb_bytes missing = SB_BYTES_INIT;
         if (c->state == SB_COORDINATOR_TRAINING)
@@ -317,8 +329,12 @@ static void say_idle_servers(const struct sb_coordinator *c, struct sb_bytes *te
 static void give_up(struct sb_coordinator *c, struct sb_outbox *out)
 {
     struct sb_bytes text = SB_BYTES_INIT;
-    sb_bytes_printf(&text, "no progress for %u s (step_timeout_s) in step %" PRIu64,
-                    c->job->step_timeout_s, c->step + 1);
+    if (c->state == SB_COORDINATOR_SHORT)
+        sb_bytes_printf(&text, "fewer than %u workers (min_workers) for %u s (step_timeout_s)",
+                        c->job->min_workers, c->job->step_timeout_s);
+    else
+        sb_bytes_printf(&text, "no progress for %u s (step_timeout_s) in step %" PRIu64,
+                        c->job->step_timeout_s, c->step + 1);
     say_idle_workers(c, &text);
     /* Servers report when the last node is here: while nodes are missing, it is not their fault. */
     bool nodes_missing = c->state == SB_COORDINATOR_TRAINING && !sb_sums_tree_root(&c->sums);
@@ -326,7 +342,7 @@ static void give_up(struct sb_coordinator *c, struct sb_outbox *out)
     if (!slots_missing && !nodes_missing)
         say_idle_servers(c, &text);
     /* A worker that hangs does not keep the servers from writing what is committed. */
-    if (!c->stop_code && (nodes_missing || slots_missing)) {
+    if (!c->stop_code && (nodes_missing || slots_missing || c->state == SB_COORDINATOR_SHORT)) {
         stop_for(c, SB_ERR_PEER, text.data);
         heed_stop(c, out);
     } else {
@@ -348,6 +364,11 @@ static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
     case SB_COORDINATOR_EVALUATING:
         sb_coordinator_send_commit(c, out);
         sb_coordinator_send_work(c, out);
+        sb_coordinator_dismiss(c, out);
+        return;
+    case SB_COORDINATOR_SHORT:
+        sb_coordinator_send_commit(c, out);
+        sb_coordinator_dismiss(c, out);
         return;
     case SB_COORDINATOR_RELOADING:
         sb_coordinator_send_commit(c, out);
@@ -355,6 +376,7 @@ static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
     case SB_COORDINATOR_SAVING:
         sb_coordinator_send_commit(c, out);
         sb_coordinator_send_save(c, out);
+        sb_coordinator_dismiss(c, out);
         return;
     case SB_COORDINATOR_FINISHING:
         sb_coordinator_send_commit(c, out);
@@ -377,6 +399,8 @@ void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_ou
         sb_coordinator_watch_workers(c, out);
     if (c->state > SB_COORDINATOR_LOADING && c->state < SB_COORDINATOR_FINISHING)
         sb_coordinator_watch_servers(c);
+    if (c->state == SB_COORDINATOR_SHORT)
+        sb_coordinator_watch_short(c, out);
     if (c->state == SB_COORDINATOR_JOINING)
         sb_coordinator_watch_joining(c, out);
     else if (c->state < SB_COORDINATOR_FINISHING &&

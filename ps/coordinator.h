@@ -39,6 +39,7 @@ enum sb_coordinator_state {
     SB_COORDINATOR_JOINING,
     SB_COORDINATOR_LOADING,
     SB_COORDINATOR_SEEDING,
+    SB_COORDINATOR_SHORT, /* between two steps: there are fewer workers than min_workers */
     SB_COORDINATOR_GATHERING,
     SB_COORDINATOR_TRAINING,
     SB_COORDINATOR_EVALUATING,
@@ -65,6 +66,7 @@ enum { SB_COORDINATOR_STEPS = 15 }; /* whose seconds are remembered */
 
 struct sb_coordinator_worker {
     bool welcomed, heard, bye; /* heard: it answered its piece of work */
+    bool leaving;              /* it ends at the next boundary of a step */
     bool slow;                 /* others compute its share too; see coordinator_watch.c */
     uint64_t sequence;         /* of that piece */
     uint64_t heard_ns;         /* any sign of life */

@@ -60,14 +60,14 @@ bool sb_coordinator_has_share(const struct sb_coordinator *c, uint32_t worker)
 
 void sb_coordinator_send_work(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
         if (!c->workers[i].heard && sb_coordinator_has_share(c, i))
             send_work(c, i, out);
 }
 
 void sb_coordinator_send_new_work(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    for (uint32_t i = 0; i < c->members.worker_count; i++) {
+    for (uint32_t i = 0; i < c->members.workers_here; i++) {
         struct sb_coordinator_worker *w = &c->workers[i];
         if (w->sequence != c->sequence || !sb_coordinator_has_share(c, i))
             continue;
@@ -89,19 +89,20 @@ void sb_coordinator_give_slots(struct sb_coordinator_worker *w, uint64_t first, 
 
 static bool gets_work(const struct sb_coordinator *c, uint32_t worker)
 {
-    return !c->members.workers[worker].lost && !c->workers[worker].slow;
+    const struct sb_coordinator_worker *w = &c->workers[worker];
+    return !c->members.workers[worker].lost && !w->slow && !w->leaving && !w->bye;
 }
 
 /* Who gets work, unless nobody can: then all.  Returns how many. */
 static size_t list_able(const struct sb_coordinator *c, uint32_t *able)
 {
     size_t count = 0;
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
         if (gets_work(c, i))
             able[count++] = i;
     if (count > 0)
         return count;
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
         able[count++] = i;
     return count;
 }
@@ -156,7 +157,7 @@ static void give_run(struct sb_coordinator *c, uint32_t worker, uint64_t first, 
 /* Contiguous runs, even or by speed.  Who is lost or slow gets nothing, unless all are. */
 void sb_coordinator_deal(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    uint32_t worker_count = c->members.worker_count;
+    uint32_t worker_count = c->members.workers_here;
     bool by_slots = sb_coordinator_deals_slots(c);
     uint64_t total = by_slots ? slot_count(c) : c->members.plan->slots;
     uint32_t *able = sb_alloc(worker_count * sizeof(*able));
@@ -207,6 +208,6 @@ void sb_coordinator_end_measuring(struct sb_coordinator *c, const struct sb_sums
     if (isfinite(c->least_wait))
         sb_recent_add(&c->node_seconds, c->least_wait);
     c->slot_tokens = sums->of[SB_SUM_TOKENS] / c->members.plan->slots;
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
         sb_pace_end_step(&c->workers[i].pace);
 }

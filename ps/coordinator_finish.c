@@ -156,15 +156,17 @@ void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *
                              .seconds = c->train_ns ? sb_coordinator_seconds(c, c->train_ns) : 0});
 }
 
-/* The first worker that is alive, and not slow if there is one: all hold the same weights. */
+/* The first worker that is alive, neither slow nor leaving if there is one: all hold the same
+ * weights. */
 static uint32_t find_writer(const struct sb_coordinator *c)
 {
     uint32_t slow = NOBODY;
     for (uint32_t i = c->members.workers_here; i-- > 0;)
-        if (c->workers[i].welcomed && !c->members.workers[i].lost && c->workers[i].slow)
+        if (c->workers[i].welcomed && !c->members.workers[i].lost)
             slow = i;
     for (uint32_t i = 0; i < c->members.workers_here; i++)
-        if (c->workers[i].welcomed && !c->members.workers[i].lost && !c->workers[i].slow)
+        if (c->workers[i].welcomed && !c->members.workers[i].lost && !c->workers[i].slow &&
+            !c->workers[i].leaving)
             return i;
     return slow;
 }
@@ -193,6 +195,8 @@ void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sente
 void sb_coordinator_take_bye(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out)
 {
     uint32_t worker = sb_members_find_worker(&c->members, peer);
+    if (worker != UINT32_MAX)
+        sb_coordinator_take_leave(c, worker);
     if (c->state != SB_COORDINATOR_FINISHING)
         return;
     if (worker != UINT32_MAX)

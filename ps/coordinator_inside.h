@@ -5,6 +5,7 @@
  *   coordinator_start.c   JOINING, LOADING, SEEDING
  *   coordinator_deal.c    who computes what
  *   coordinator_watch.c   what becomes of the share of one who is slow or falls silent
+ *   coordinator_leave.c   workers that leave, and a run that has too few
  *   coordinator_recover.c terms; what happens when a server or a worker comes back
  *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
  * them coordinator_finish.c  FINISHING
@@ -77,6 +78,19 @@ void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, bool anew
                             struct sb_outbox *out);
 /* Finds workers that are slow or silent and gives their shares to those that are done. */
 void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_leave.c */
+/* A worker got a signal while others work: it leaves between two steps, and its place is free. */
+void sb_coordinator_let_leave(struct sb_coordinator *c, uint32_t worker);
+/* Between two steps: nothing is asked of them any more. */
+void sb_coordinator_part_with_leavers(struct sb_coordinator *c, struct sb_outbox *out);
+/* FINISH to those of whom nothing is asked, until they have said BYE. */
+void sb_coordinator_dismiss(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_take_leave(struct sb_coordinator *c, uint32_t worker);
+/* Workers that are here and stay. */
+uint32_t sb_coordinator_count_workers(const struct sb_coordinator *c);
+/* SHORT: are there enough again? */
+void sb_coordinator_watch_short(struct sb_coordinator *c, struct sb_outbox *out);
 
 /* coordinator_recover.c */
 /* A term above all that were ever taken here, kept on the disk before it is used. */

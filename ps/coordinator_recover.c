@@ -56,7 +56,7 @@ static void forget_progress(struct sb_coordinator *c)
         server->loaded = server->seeded = server->reported = server->saved = false;
         server->committed = 0;
     }
-    for (uint32_t i = 0; i < c->members.worker_count; i++) {
+    for (uint32_t i = 0; i < c->members.workers_here; i++) {
         struct sb_coordinator_worker *worker = &c->workers[i];
         worker->welcomed = worker->heard = false;
         worker->node_count = worker->first_slot = worker->end_slot = 0;

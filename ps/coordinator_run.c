@@ -123,6 +123,7 @@ static void finish_stopped(struct sb_coordinator *c, struct sb_outbox *out)
 void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
 {
     bool at_end = sb_coordinator_at_end(c), reload = at_end && sb_coordinator_reload_due(c);
+    sb_coordinator_part_with_leavers(c, out);
     if (head_missing(c) && (at_end || evaluation_due(c) || save_due(c))) {
         begin_evaluation(c, find_set(c, SB_HEAD_SET), out);
     } else if (!c->stop_code && evaluation_due(c)) {
@@ -138,6 +139,9 @@ void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
         sb_coordinator_begin_reload(c, out);
     } else if (at_end) {
         sb_coordinator_finish(c, 0, "", out);
+    } else if (sb_coordinator_count_workers(c) < c->job->min_workers) {
+        sb_coordinator_move(c, SB_COORDINATOR_SHORT);
+        c->said_ns = 0; /* at once */
     } else {
         begin_step(c, out);
     }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAITING_EVERY_S = 5 };
+enum { WAITING_FIRST_S = 4, WAITING_EVERY_S = 5 };
 #define SPACE_OF_EVALUATION (UINT64_C(1) << 27) /* doubles */
 
 static void say_damaged(void *context, const char *sentence)
@@ -90,6 +90,15 @@ static int check_plan(const struct sb_coordinator *c, struct sb_err *err)
     return 0;
 }
 
+static int check_counts(const struct sb_coordinator *c, struct sb_err *err)
+{
+    if (c->job->min_workers <= c->members.worker_count)
+        return 0;
+    return sb_err_set(err, SB_ERR_CONFIG,
+                      "min_workers is %u, but only %" PRIu32 " may take part (max_workers)",
+                      c->job->min_workers, c->members.worker_count);
+}
+
 static void count_norms(struct sb_coordinator *c)
 {
     for (size_t i = 0; i < c->parts.count; i++)
@@ -111,8 +120,9 @@ void sb_coordinator_begin_loading(struct sb_coordinator *c, struct sb_outbox *ou
 {
     struct sb_err err = SB_ERR_INIT;
     uint32_t term = 0; /* whatever a former run still sends is of another one */
-    if (check_plan(c, &err) < 0 || sb_coordinator_check_metric(c, &err) < 0 ||
-        look_for_checkpoint(c, &term, &err) < 0 || sb_coordinator_take_term(c, term, &err) < 0) {
+    if (check_counts(c, &err) < 0 || check_plan(c, &err) < 0 ||
+        sb_coordinator_check_metric(c, &err) < 0 || look_for_checkpoint(c, &term, &err) < 0 ||
+        sb_coordinator_take_term(c, term, &err) < 0) {
         sb_coordinator_finish(c, (int)err.code, err.text, out);
         return;
     }
@@ -189,7 +199,7 @@ void sb_coordinator_send_welcome(struct sb_coordinator *c, uint32_t worker, stru
     for (uint32_t i = 0; i < c->members.server_count; i++)
         servers[i] = c->members.servers[i].address;
     welcome.worker_index = worker;
-    welcome.worker_count = c->members.worker_count;
+    welcome.worker_count = c->members.workers_here;
     welcome.servers = servers;
     welcome.n_servers = c->members.server_count;
     welcome.lease = worker == 0;
@@ -207,7 +217,7 @@ static void begin_seeding(struct sb_coordinator *c, struct sb_outbox *out)
 {
     c->seeder = find_seeder(c); /* whoever has its place, also after a loss */
     sb_coordinator_move(c, SB_COORDINATOR_SEEDING);
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
         sb_coordinator_send_welcome(c, i, out);
 }
 
@@ -247,6 +257,24 @@ void sb_coordinator_take_ready(struct sb_coordinator *c, uint64_t peer, const Sb
         begin_seeding(c, out);
     if (c->state == SB_COORDINATOR_SEEDING && all_servers(c, true))
         begin_training(c, out);
+}
+
+/* All are here for the first time. */
+static void begin(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    prepare(c);
+    sb_coordinator_begin_loading(c, out);
+}
+
+/* The others may still come. */
+static void begin_with_fewer(struct sb_coordinator *c, struct sb_outbox *out)
+{
+    char text[256];
+    snprintf(text, sizeof(text),
+             "the run begins with %" PRIu32 " of %" PRIu32 " workers after %u s (join_timeout_s)",
+             c->members.workers_here, c->members.worker_wanted, c->job->join_timeout_s);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_NOTE, .text = text});
+    begin(c, out);
 }
 
 static void take_over(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
@@ -337,8 +365,7 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
             server_lives(c, hello->index);
         sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_JOINED, .text = hello->name});
         if (c->state == SB_COORDINATOR_JOINING && sb_members_all_here(&c->members)) {
-            prepare(c);
-            sb_coordinator_begin_loading(c, out);
+            begin(c, out);
         } else if (c->state != SB_COORDINATOR_JOINING) /* in the place of a lost one; work comes
                                                         with the next step */
             take_over(c, sb_members_find_worker(&c->members, peer), out);
@@ -353,7 +380,14 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
 void sb_coordinator_watch_joining(struct sb_coordinator *c, struct sb_outbox *out)
 {
     bool over = sb_coordinator_seconds(c, c->prepared_ns) > c->job->join_timeout_s;
-    if (!over && sb_coordinator_seconds(c, c->said_ns) < WAITING_EVERY_S)
+    bool enough = c->job->min_workers && sb_members_servers_here(&c->members) &&
+                  c->members.workers_here >= c->job->min_workers;
+    if (over && enough) {
+        begin_with_fewer(c, out);
+        return;
+    }
+    uint32_t every_s = c->said_ns == c->born_ns ? WAITING_FIRST_S : WAITING_EVERY_S;
+    if (!over && sb_coordinator_seconds(c, c->said_ns) < every_s)
         return;
     struct sb_bytes text = SB_BYTES_INIT;
     c->said_ns = c->now_ns;

@@ -93,6 +93,8 @@ void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker)
     struct sb_coordinator_worker *w = &c->workers[worker];
     struct sb_members_worker *member = &c->members.workers[worker];
     w->heard_ns = c->now_ns;
+    if (w->bye) /* it has left */
+        return;
     if ((!member->lost && !w->slow) || c->now_ns < w->barred_ns)
         return;
     member->lost = w->slow = false;
@@ -113,7 +115,7 @@ void sb_coordinator_worker_anew(struct sb_coordinator *c, uint32_t worker)
     struct sb_coordinator_worker *w = &c->workers[worker];
     w->slots_done = w->answered = 0;
     w->pace = (struct sb_pace){0};
-    w->slow = w->welcomed = w->heard = w->bye = false;
+    w->slow = w->leaving = w->welcomed = w->heard = w->bye = false;
     sb_coordinator_worker_moves(c, worker);
 }
 
@@ -163,10 +165,10 @@ void sb_coordinator_note_first_done(struct sb_coordinator *c, uint32_t worker)
 
 static void lose_silent_workers(struct sb_coordinator *c)
 {
-    for (uint32_t i = 0; i < c->members.worker_count; i++) {
+    for (uint32_t i = 0; i < c->members.workers_here; i++) {
         struct sb_members_worker *member = &c->members.workers[i];
-        if (member->lost || (!owes(c, i) && !c->workers[i].slow) ||
-            silence(c, i) <= c->job->worker_timeout_s)
+        bool waited_for = owes(c, i) || c->workers[i].slow || c->workers[i].leaving;
+        if (member->lost || !waited_for || silence(c, i) <= c->job->worker_timeout_s)
             continue;
         char text[SB_MEMBERS_NAME_BYTES + 128];
         mistrust(c, i);
@@ -226,7 +228,8 @@ static double patience(const struct sb_coordinator *c)
 static bool is_free(const struct sb_coordinator *c, uint32_t worker)
 {
     const struct sb_coordinator_worker *w = &c->workers[worker];
-    return !c->members.workers[worker].lost && !w->slow && w->welcomed && has_answered(c, worker);
+    return !c->members.workers[worker].lost && !w->slow && !w->leaving && w->welcomed &&
+           has_answered(c, worker);
 }
 
 /* The largest nodes are split until there is one for each worker. */
@@ -320,9 +323,9 @@ static void say_slow(struct sb_coordinator *c, uint32_t worker, const uint32_t *
 /* From one who is lost, or has become slow; true if there was somebody to take its share. */
 static bool pass_on(struct sb_coordinator *c, uint32_t from, struct sb_outbox *out)
 {
-    uint32_t *takers = sb_alloc(c->members.worker_count * sizeof(*takers));
+    uint32_t *takers = sb_alloc(c->members.workers_here * sizeof(*takers));
     size_t taker_count = 0;
-    for (uint32_t i = 0; i < c->members.worker_count; i++)
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
         if (i != from && is_free(c, i))
             takers[taker_count++] = i;
     if (taker_count > 0) {
@@ -367,7 +370,7 @@ void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *ou
     lose_silent_workers(c);
     deal_again_if_doubted(c, out);
     double limit = patience(c);
-    for (uint32_t from = 0; from < c->members.worker_count; from++) {
+    for (uint32_t from = 0; from < c->members.workers_here; from++) {
         bool lost = c->members.workers[from].lost && sb_coordinator_has_share(c, from);
         bool late = !c->members.workers[from].lost && !c->workers[from].slow &&
                     silence(c, from) > limit && owes(c, from);

@@ -11,7 +11,8 @@
 enum { SENTENCE_BYTES = 512, ADDRESS_BYTES = SB_MEMBERS_NAME_BYTES - 1 };
 
 void sb_members_init(struct sb_members *members, const char *canonical, const char *fingerprint,
-                     const char *name, uint32_t server_count, uint32_t worker_count)
+                     const char *name, uint32_t server_count, uint32_t worker_wanted,
+                     uint32_t worker_count)
 {
     *members = (struct sb_members){
         .canonical = canonical,
@@ -21,6 +22,7 @@ void sb_members_init(struct sb_members *members, const char *canonical, const ch
         .server_count = server_count,
         .workers = sb_calloc(worker_count, sizeof(*members->workers)),
         .worker_count = worker_count,
+        .worker_wanted = worker_wanted,
     };
 }
 
@@ -48,10 +50,14 @@ uint32_t sb_members_find_worker(const struct sb_members *members, uint64_t peer)
     return UINT32_MAX;
 }
 
+bool sb_members_servers_here(const struct sb_members *members)
+{
+    return members->servers_here == members->server_count;
+}
+
 bool sb_members_all_here(const struct sb_members *members)
 {
-    return members->servers_here == members->server_count &&
-           members->workers_here == members->worker_count;
+    return sb_members_servers_here(members) && members->workers_here >= members->worker_wanted;
 }
 
 void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *out)
@@ -62,10 +68,10 @@ void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *o
             sb_bytes_printf(out, "%sserver %" PRIu32, comma, i);
             comma = ", ";
         }
-    uint32_t missing = members->worker_count - members->workers_here;
-    if (missing)
-        sb_bytes_printf(out, "%s%" PRIu32 " of %" PRIu32 " worker%s", comma, missing,
-                        members->worker_count, members->worker_count == 1 ? "" : "s");
+    if (members->workers_here < members->worker_wanted)
+        sb_bytes_printf(out, "%s%" PRIu32 " of %" PRIu32 " worker%s", comma,
+                        members->worker_wanted - members->workers_here, members->worker_wanted,
+                        members->worker_wanted == 1 ? "" : "s");
 }
 
 /* ---- comparing ---- */
@@ -237,15 +243,13 @@ static void take_plan(struct sb_members *members, const Sb__Hello *hello)
         };
 }
 
-/* A free place, or that of a worker that is lost; UINT32_MAX: none. */
+/* The place of a worker that is lost, or a free one; UINT32_MAX: none. */
 static uint32_t find_place(const struct sb_members *members)
 {
-    if (members->workers_here < members->worker_count)
-        return members->workers_here;
-    for (uint32_t i = 0; i < members->worker_count; i++)
+    for (uint32_t i = 0; i < members->workers_here; i++)
         if (members->workers[i].lost)
             return i;
-    return UINT32_MAX;
+    return members->workers_here < members->worker_count ? members->workers_here : UINT32_MAX;
 }
 
 /*

@@ -34,15 +34,17 @@ struct sb_members {
     const char *canonical, *fingerprint, *name; /* ours; not owned */
     struct sb_members_server *servers;          /* [server_count] by index */
     uint32_t server_count, servers_here;
-    struct sb_members_worker *workers; /* [worker_count] in order of arrival */
-    uint32_t worker_count, workers_here;
-    Sb__Plan *plan; /* NULL before the first worker */
+    struct sb_members_worker *workers;   /* [worker_count] in order of arrival */
+    uint32_t worker_count, workers_here; /* places in all; taken, also by those who are lost */
+    uint32_t worker_wanted;              /* to begin with */
+    Sb__Plan *plan;                      /* NULL before the first worker */
     struct sb_span *spans;
     size_t span_count;
 };
 
 void sb_members_init(struct sb_members *members, const char *canonical, const char *fingerprint,
-                     const char *name, uint32_t server_count, uint32_t worker_count);
+                     const char *name, uint32_t server_count, uint32_t worker_wanted,
+                     uint32_t worker_count);
 void sb_members_release(struct sb_members *members);
 
 enum sb_members_answer {
@@ -56,6 +58,7 @@ enum sb_members_answer {
 /* gone [SB_MEMBERS_NAME_BYTES]: after AGAIN, the name of the one whose place was taken. */
 enum sb_members_answer sb_members_join(struct sb_members *members, uint64_t peer,
                                        const Sb__Hello *hello, char *gone, struct sb_err *err);
+bool sb_members_servers_here(const struct sb_members *members);
 bool sb_members_all_here(const struct sb_members *members);
 /* "server 1, 2 of 3 workers" */
 void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *out);

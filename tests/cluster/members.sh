@@ -12,7 +12,7 @@ run whole "$build/shardbert" train "$work/job.yaml" --set threads=1 || true
 
 out=$work/out log=$work/server.log
 common=("$work/job.yaml" --servers 1 --address="ipc://$work/socket" --set threads=1 --set logging_steps=1
-    --set "output_dir=$out")
+    --set "output_dir=$out" --set max_workers=3)
 
 # said WORDS: waits until the coordinator has said so.
 said() {
@@ -37,11 +37,21 @@ said " step=5 "
 kill -STOP "${pids[1]}"
 check "one that stands still is noticed" said "is silent for .* nodes .* go to .* too"
 check "and the run goes on without it" said " step=15 "
+start 2 # comes while the run goes on
+check "a newcomer is taken in" said "joined .*worker 2"
 kill -CONT "${pids[1]}"
+check "and the run goes on with all" said " step=30 "
+kill -TERM "${pids[0]}"
+check "one that gets a signal leaves" said "worker 0.* has got a signal: it leaves after this step"
+rc=0
+wait "${pids[0]}" || rc=$?
+is "and ends well" "$rc" 0
 rc=0
 wait "$server" || rc=$?
 is "the run ends" "$rc" 0
-rc=0
-wait "${pids[1]}" || rc=$?
-is "who stood still ends with the others" "$rc" 0
+for i in 1 2; do
+    rc=0
+    wait "${pids[i]}" || rc=$?
+    is "worker $i ends with it" "$rc" 0
+done
 check "same bits" same_weights "$work/whole" "$out"

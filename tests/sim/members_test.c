@@ -1,5 +1,5 @@
 /*
- * Workers that stand still, or answer and compute nothing: the run goes on without them, and ends
+ * Workers that stand still, or answer and compute nothing, come or leave: the run goes on, and ends
  * with the bits of the loop.  Seeds by SEEDS=first-last.
  */
 #include "sim.h"
@@ -60,7 +60,7 @@ static void read_seeds(uint64_t *first, uint64_t *last)
  */
 static void run_seeds(void (*change)(struct sim_options *options, uint64_t seed))
 {
-    uint64_t first, last, stalled = 0, slow = 0, wrong = 0;
+    uint64_t first, last, stalled = 0, slow = 0, left = 0, wrong = 0;
     double longest = 0;
     read_seeds(&first, &last);
     for (uint64_t seed = first; seed <= last; seed++) {
@@ -77,12 +77,13 @@ static void run_seeds(void (*change)(struct sim_options *options, uint64_t seed)
         }
         stalled += run.stalled;
         slow += run.slow;
+        left += run.left;
         longest = run.virtual_seconds > longest ? run.virtual_seconds : longest;
         sim_result_release(&run);
     }
     print_message("%" PRIu64 " runs, %" PRIu64 " stalls, %" PRIu64
-                  " shares computed twice, longest %.1f s\n",
-                  last - first + 1, stalled, slow, longest);
+                  " shares computed twice, %" PRIu64 " signals, longest %.1f s\n",
+                  last - first + 1, stalled, slow, left, longest);
     assert_int_equal(wrong, 0);
 }
 
@@ -94,6 +95,20 @@ static void freeze(struct sim_options *options, uint64_t seed)
 static void hang(struct sim_options *options, uint64_t seed)
 {
     options->hangs = 1 + seed % 3;
+}
+
+static void come_and_go(struct sim_options *options, uint64_t seed)
+{
+    options->steps += 10;
+    options->joiners = seed % 4;
+    options->leavers = 1 + seed / 2 % 2;
+    options->uneven = false;
+}
+
+static void whoever_comes_or_leaves_changes_no_bit(void **state)
+{
+    (void)state;
+    run_seeds(come_and_go);
 }
 
 static void one_that_stands_still_costs_a_moment_and_no_bit(void **state)
@@ -112,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_stands_still_costs_a_moment_and_no_bit),
+        cmocka_unit_test(whoever_comes_or_leaves_changes_no_bit),
         cmocka_unit_test(one_that_answers_and_computes_nothing_loses_its_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,8 @@ struct sim_worker {
     uint64_t died_ns;
     uint64_t back_ns;            /* of a crash: when it is started again */
     uint64_t frozen_ns, hung_ns; /* until then */
+    uint64_t join_ns;            /* a joiner: when it comes */
+    bool signalled;
 };
 
 struct sim {
@@ -48,6 +50,7 @@ struct sim {
     } * lives; /* of the servers */
     bool started;
     struct sim_worker *workers;
+    uint32_t worker_count;
     struct sb_pool *pool;
     struct sim_result *result;
     uint64_t now_ns, random, number;
@@ -120,7 +123,7 @@ static void forge(struct sim *sim, const struct sb_msg *msg)
         sb_frame_drop(&other->frames[--other->frame_count]);
     uint64_t from = chance(sim, 300)   ? 1 + draw(sim) % sim->options->servers
                     : chance(sim, 500) ? SB_PEER_WORKER_BIT | draw(sim) % 8
-                                       : sim->workers[draw(sim) % sim->options->workers].peer;
+                                       : sim->workers[draw(sim) % sim->worker_count].peer;
     put(sim, from, draw(sim) % sim->options->servers, other);
 }
 
@@ -226,7 +229,7 @@ static void listen(struct sim *sim, uint64_t server, const struct sb_outbox *out
 
 static struct sim_worker *find_worker(struct sim *sim, uint64_t peer)
 {
-    for (uint32_t i = 0; i < sim->options->workers; i++)
+    for (uint32_t i = 0; i < sim->worker_count; i++)
         if (sim->workers[i].peer == peer)
             return &sim->workers[i];
     return NULL;
@@ -593,7 +596,7 @@ static void make_server(struct sim *sim, uint32_t index)
 
 static bool a_worker_has_left(const struct sim *sim)
 {
-    for (uint32_t i = 0; i < sim->options->workers; i++)
+    for (uint32_t i = 0; i < sim->worker_count; i++)
         if (!sim->workers[i].dead && sb_client_state(sim->workers[i].client) == SB_CLIENT_OVER)
             return true;
     return false;
@@ -637,7 +640,7 @@ static void crash_and_restart(struct sim *sim)
             sim->lives[i].life++;
             make_server(sim, i);
         }
-    for (uint32_t i = 0; i < o->workers; i++) {
+    for (uint32_t i = 0; i < sim->worker_count; i++) {
         struct sim_worker *w = &sim->workers[i];
         if (!w->dead || !w->back_ns || sim->now_ns < w->back_ns)
             continue;
@@ -652,7 +655,7 @@ static void crash_and_restart(struct sim *sim)
 static void stall(struct sim *sim)
 {
     const struct sim_options *o = sim->options;
-    struct sim_worker *w = &sim->workers[draw(sim) % o->workers];
+    struct sim_worker *w = &sim->workers[draw(sim) % sim->worker_count];
     bool hangs = sim->result->stalled >= o->freezes;
     if (w->dead || sb_client_state(w->client) < SB_CLIENT_WAITING || sim->now_ns < w->frozen_ns ||
         sim->now_ns < w->hung_ns)
@@ -661,21 +664,51 @@ static void stall(struct sim *sim)
     sim->result->stalled++;
 }
 
+static void join(struct sim *sim)
+{
+    for (uint32_t i = sim->options->workers; i < sim->worker_count; i++) {
+        struct sim_worker *w = &sim->workers[i];
+        if (!w->join_ns || sim->now_ns < w->join_ns)
+            continue;
+        w->join_ns = 0;
+        w->dead = false;
+        make_client(sim, w);
+    }
+}
+
+/* A worker gets a signal; never the first one, so that somebody stays. */
+static void leave(struct sim *sim)
+{
+    struct sim_worker *w = &sim->workers[draw(sim) % sim->worker_count];
+    struct sb_outbox out = {0};
+    if (w == sim->workers || w->dead || w->signalled ||
+        sb_client_state(w->client) < SB_CLIENT_WAITING ||
+        sb_client_state(w->client) >= SB_CLIENT_FINISH || sim->result->step_count < 1)
+        return;
+    w->signalled = true;
+    sim->result->left++;
+    sb_client_stop(w->client, sim->now_ns, SB_ERR_TERMINATE, NULL, &out);
+    transmit(sim, w->peer, &out);
+}
+
 static void make_peers(struct sim *sim)
 {
     const struct sim_options *o = sim->options;
     for (uint32_t i = 0; i < o->servers; i++)
         make_server(sim, i);
-    for (uint32_t i = 0; i < o->workers; i++) {
+    for (uint32_t i = 0; i < sim->worker_count; i++) {
         struct sim_worker *w = &sim->workers[i];
         w->weights = sb_calloc(sim->toy.float_count, sizeof(float));
-        make_client(sim, w);
+        w->dead = i >= o->workers;
+        w->join_ns = w->dead ? sim->now_ns + draw(sim) % (1500 * MS) : 0;
+        if (!w->dead)
+            make_client(sim, w);
     }
 }
 
 static bool all_workers_left(const struct sim *sim)
 {
-    for (uint32_t i = 0; i < sim->options->workers; i++)
+    for (uint32_t i = 0; i < sim->worker_count; i++)
         if (sim->workers[i].dead || sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER)
             return false;
     return true;
@@ -686,7 +719,7 @@ static bool all_over(const struct sim *sim)
     for (uint32_t i = 0; i < sim->options->servers; i++)
         if (!sim->servers[i] || sb_server_over(sim->servers[i], NULL) < 0)
             return false;
-    for (uint32_t i = 0; i < sim->options->workers; i++)
+    for (uint32_t i = 0; i < sim->worker_count; i++)
         if (sim->workers[i].back_ns ||
             (!sim->workers[i].dead && sb_client_state(sim->workers[i].client) != SB_CLIENT_OVER))
             return false;
@@ -699,7 +732,7 @@ static void release(struct sim *sim)
         sb_msg_free(&sim->flights[i].msg);
     for (uint32_t i = 0; i < sim->options->servers; i++)
         sb_server_free(&sim->servers[i]);
-    for (uint32_t i = 0; i < sim->options->workers; i++) {
+    for (uint32_t i = 0; i < sim->worker_count; i++) {
         sb_client_free(&sim->workers[i].client);
         free(sim->workers[i].weights);
     }
@@ -726,7 +759,8 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
     sim.pool = options->pool ? sb_pool_new(2) : NULL;
     sim.servers = sb_calloc(options->servers, sizeof(*sim.servers));
     sim.lives = sb_calloc(options->servers, sizeof(*sim.lives));
-    sim.workers = sb_calloc(options->workers, sizeof(*sim.workers));
+    sim.worker_count = options->workers + options->joiners;
+    sim.workers = sb_calloc(sim.worker_count, sizeof(*sim.workers));
     result->float_count = sim.toy.float_count;
     result->weights = sb_calloc(sim.toy.float_count, sizeof(float));
     make_peers(&sim);
@@ -746,7 +780,10 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
             crash_and_restart(&sim);
         if (result->stalled < options->freezes + options->hangs && chance(&sim, 30))
             stall(&sim);
-        for (uint32_t i = 0; i < options->workers; i++)
+        join(&sim);
+        if (result->left < options->leavers && chance(&sim, 20))
+            leave(&sim);
+        for (uint32_t i = 0; i < sim.worker_count; i++)
             if (!sim.workers[i].dead && sim.now_ns >= sim.workers[i].frozen_ns)
                 drive_worker(&sim, &sim.workers[i]);
         deliver_due(&sim);

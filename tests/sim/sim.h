@@ -51,6 +51,8 @@ struct sim_options {
                          started again; needs network.wire */
     unsigned freezes; /* so many times a worker, drawn with its moment, stands still for a while */
     unsigned hangs;   /* or answers messages and computes nothing */
+    uint32_t joiners; /* workers that come while the run goes on */
+    unsigned leavers; /* workers that get a signal */
     bool uneven;      /* worker i is i + 1 times slower than worker 0 */
     double weight_decay;
     bool keep_first; /* load_best_model_at_end, where the best evaluation is the first */
@@ -74,6 +76,7 @@ struct sim_result {
     size_t step_count;
     char *history; /* of FINISH */
     unsigned saves, save_failures, waitings, evaluations, lost, slow;
+    unsigned left;       /* workers that got a signal */
     unsigned stalled;    /* freezes and hangs that came to pass */
     uint64_t duplicates; /* pushes that were answered DUPLICATE or STALE */
     char refused[1024];

@@ -202,6 +202,8 @@ void toy_job(struct sb_job *job, const struct sim_options *options)
     set(job, "step_timeout_s=30");
     bool stalls = options->freezes || options->hangs;
     set(job, stalls ? "worker_timeout_s=25" : "worker_timeout_s=2");
+    snprintf(text, sizeof(text), "max_workers=%u", options->workers + options->joiners);
+    set(job, text);
     set(job, stalls ? "speculate_after_s=0.2" : "speculate_after_s=2");
     set(job, "logging_steps=3");
     set(job, "max_grad_norm=1.5");

@@ -305,9 +305,9 @@ static void the_missing_are_named_every_five_seconds_and_at_the_end(void **state
     play_init(&p);
     hello_server(&p, 0);
     hello_worker(&p, 0, NULL);
-    tick(&p, 4 * SECOND);
+    tick(&p, 3 * SECOND);
     assert_int_equal(p.counts[SB_EVENT_WAITING], 0);
-    tick(&p, SECOND);
+    tick(&p, 2 * SECOND);
     assert_string_equal(p.text[SB_EVENT_WAITING], "server 1, 1 of 2 workers");
     tick(&p, SECOND);
     assert_int_equal(p.counts[SB_EVENT_WAITING], 1);
@@ -843,6 +843,101 @@ static void a_stop_does_not_wait_for_the_running_step(void **state)
     play_release(&p);
 }
 
+static void a_worker_with_a_signal_leaves_at_the_end_of_the_step(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    trouble(&p, 1, SB_ERR_TERMINATE);
+    trouble(&p, 1, SB_ERR_TERMINATE); /* said again */
+    assert_int_equal(p.counts[SB_EVENT_NOTE], 1);
+    assert_false(heard(&p, worker(1), SB__HEAD__BODY_FINISH));
+    run_step(&p);
+    assert_int_equal(p.c.state, SB_COORDINATOR_TRAINING);
+    Sb__Head *finish = hear(&p, worker(1), SB__HEAD__BODY_FINISH);
+    assert_int_equal(finish->finish->code, 0);
+    assert_false(finish->finish->lease);
+    sb_msg_close(&finish);
+    bye(&p, worker(1));
+    hello_worker(&p, 2, NULL); /* its place is free */
+    assert_true(heard(&p, worker(2), SB__HEAD__BODY_WELCOME));
+    p.c.members.workers[1].lost = true;
+    trouble(&p, 0, SB_ERR_TERMINATE); /* nobody else works: the run stops */
+    assert_int_equal(p.c.finish_code, SB_ERR_TERMINATE);
+    play_release(&p);
+}
+
+static void a_run_below_its_least_number_of_workers_waits_for_one(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p);
+    p.job.min_workers = 2;
+    trouble(&p, 1, SB_ERR_TERMINATE);
+    run_step(&p);
+    assert_int_equal(p.c.state, SB_COORDINATOR_SHORT);
+    tick(&p, SECOND);
+    assert_string_equal(p.text[SB_EVENT_WAITING], "1 more worker: 1 of 2 are here (min_workers)");
+    bye(&p, worker(1));
+    hello_worker(&p, 2, NULL);
+    tick(&p, MS);
+    assert_int_equal(p.c.state, SB_COORDINATOR_TRAINING);
+    sb_outbox_clear(&p.out);
+    done(&p, 0, 1, 4, 8);
+    report(&p, 0, 1, 16, true);
+    report(&p, 1, 1, 20, true);
+    assert_true(heard(&p, worker(2), SB__HEAD__BODY_WORK));
+    trouble(&p, 0, SB_ERR_TERMINATE);
+    done(&p, 0, 1, 4, 8);
+    report(&p, 0, 2, 16, true);
+    report(&p, 1, 2, 20, true);
+    for (uint64_t slot = 0; slot < 3 && p.c.state == SB_COORDINATOR_EVALUATING; slot++)
+        eval_done(&p, 0, slot, 1);
+    assert_int_equal(p.c.state, SB_COORDINATOR_SHORT);
+    tick(&p, 31 * SECOND); /* step_timeout_s is 30 */
+    assert_int_equal(p.c.finish_code, SB_ERR_PEER);
+    assert_non_null(strstr(p.c.finish_sentence, "fewer than 2 workers (min_workers) for 30 s"));
+    play_release(&p);
+}
+
+static void enough_workers_begin_when_the_wait_is_over_and_more_may_come(void **state)
+{
+    (void)state;
+    struct play p;
+    play_init(&p);
+    p.job.min_workers = 1;
+    hello_worker(&p, 0, NULL);
+    hello_server(&p, 0);
+    tick(&p, 11 * SECOND);
+    hello_server(&p, 1);
+    assert_int_equal(p.c.state, SB_COORDINATOR_JOINING);
+    tick(&p, 2 * SECOND);
+    assert_int_equal(p.c.state, SB_COORDINATOR_LOADING);
+    assert_non_null(strstr(p.text[SB_EVENT_NOTE], "begins with 1 of 2 workers after 12 s"));
+    for (uint32_t i = 0; i < SERVERS; i++)
+        ready(&p, i, true, "");
+    done(&p, 0, 1, 4, 8);
+    hello_worker(&p, 1, NULL);
+    assert_true(heard(&p, worker(1), SB__HEAD__BODY_WELCOME));
+    assert_false(heard(&p, worker(1), SB__HEAD__BODY_WORK));
+    report(&p, 0, 0, 16, true);
+    report(&p, 1, 0, 20, true);
+    assert_true(heard(&p, worker(1), SB__HEAD__BODY_WORK));
+    play_release(&p);
+}
+
+static void more_workers_wanted_than_there_may_be_is_a_mistake(void **state)
+{
+    (void)state;
+    struct play p;
+    play_init(&p);
+    p.job.min_workers = 3;
+    join_all(&p);
+    assert_int_equal(p.c.finish_code, SB_ERR_CONFIG);
+    assert_non_null(strstr(p.c.finish_sentence, "min_workers is 3, but only 2 may take part"));
+    play_release(&p);
+}
+
 static void trouble_of_one_worker_in_a_step_is_not_that_of_all(void **state)
 {
     (void)state;
@@ -873,6 +968,10 @@ int main(void)
         cmocka_unit_test(the_share_of_a_silent_worker_goes_to_one_that_is_done),
         cmocka_unit_test(a_slow_worker_s_nodes_are_given_to_one_that_is_done_as_well),
         cmocka_unit_test(shares_follow_the_measured_speed),
+        cmocka_unit_test(a_worker_with_a_signal_leaves_at_the_end_of_the_step),
+        cmocka_unit_test(a_run_below_its_least_number_of_workers_waits_for_one),
+        cmocka_unit_test(enough_workers_begin_when_the_wait_is_over_and_more_may_come),
+        cmocka_unit_test(more_workers_wanted_than_there_may_be_is_a_mistake),
         cmocka_unit_test(words_keep_no_lease_and_finished_slots_do),
         cmocka_unit_test(an_evaluation_is_dealt_in_runs_and_scored_once),
         cmocka_unit_test(the_run_ends_with_workers_first_and_servers_last),
