@@ -80,3 +80,42 @@ exits "logits of a head are refused" 64 "is not for" "$build/shardbert" predict 
 printf 'task: setfit\nmodel_name_or_path: %s\ntrain_file: train.tsv\noutput_dir: bad\nsampling_strategy: unique\nnum_iterations: 3\n' \
     "$model" >"$work/bad.yaml"
 exits "two ways to count pairs are refused" 78 "bad.yaml:6:1" "$build/shardbert" train "$work/bad.yaml"
+
+# --- several labels a text -----------------------------------------------------------------------------
+python3 tests/support/planted_sets.py 1 120 >"$work/sets.jsonl"
+python3 tests/support/planted_sets.py 2 150 >"$work/sets_validation.jsonl"
+sed -e "s/train.tsv/sets.jsonl/; s/validation.tsv/sets_validation.jsonl/" "$work/job.yaml" >"$work/sets.yaml"
+echo "problem_type: multi_label_classification" >>"$work/sets.yaml"
+sets() { # sets NAME [ARGUMENT...]
+    local name=$1
+    shift
+    run "$name" "$build/shardbert" train "$work/sets.yaml" --set threads=1 --set "output_dir=$work/$name" "$@"
+}
+check "several labels: the run ends" sets several --set eval_on_start=true
+is "several labels: a tuned body beats the frozen one by far" "$(grep -o 'eval_f1_macro=[0-9.]*' "$work/several.log" |
+    cut -d= -f2 | tr '\n' ' ' | awk '{ print ($2 > $1 + 0.15) }')" 1
+"$build/shardbert" eval --model "$work/several" --task classify --data "$work/sets_validation.jsonl" --json >"$work/eval.json"
+is "several labels: eval says the scores of the training's evaluation" \
+    "$(jq '[.loss, .accuracy, .f1_micro, .f1_samples] | map(. * 1e6 | round)' "$work/eval.json")" \
+    "$(jq '[.eval_loss, .eval_accuracy, .eval_f1_micro, .eval_f1_samples] | map(. * 1e6 | round)' "$work/several/eval_results.json")"
+"$build/shardbert" predict --model "$work/several" "$work/sets_validation.jsonl" >"$work/predicted.jsonl"
+is "several labels: predict is right as often as eval says" \
+    "$(paste -d '\n' "$work/sets_validation.jsonl" "$work/predicted.jsonl" |
+        jq -s '[range(0; length; 2) as $i | .[$i].label == .[$i + 1].labels] | (map(select(.)) | length) / length * 1e6 | round')" \
+    "$(jq '.accuracy * 1e6 | round' "$work/eval.json")"
+check "several labels: the folder is exported as a classifier" "$build/shardbert" export --model "$work/several" \
+    --format classifier --output "$work/several_onnx"
+is "several labels: and says so" "$(jq -r .problem_type "$work/several_onnx/config.json")" multi_label_classification
+few=(--set samples_per_label=16 --set max_steps=8 --set slots=4)
+check "several labels: a few of each" sets few "${few[@]}"
+check "several labels: 2 servers and 2 workers" sets few.2x2 "${few[@]}" --servers 2 --workers 2
+for file in model.safetensors head.safetensors head.json; do
+    check "several labels: the same $file" cmp -s "$work/few/$file" "$work/few.2x2/$file"
+done
+is "several labels: sample draws as many texts as the job" \
+    "$("$build/shardbert" sample --multi-label --per-label 16 "$work/sets.jsonl" | wc -l)" \
+    "$(grep -o 'event=few_shot.* texts=[0-9]*' "$work/few.log" | grep -o '[0-9]*$')"
+for setting in loss=batch_hard_triplet loss=multiple_negatives_ranking head=centroid problem_type=regression; do
+    exits "several labels: $setting is refused" 78 "${setting#*=}" "$build/shardbert" train "$work/sets.yaml" \
+        --set "output_dir=$work/no" --set "$setting"
+done

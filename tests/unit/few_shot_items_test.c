@@ -54,6 +54,33 @@ static struct sb_dataset *open_texts(const char *texts, const char *classes)
     return dataset;
 }
 
+/* Text i is texts[i], and has a label for each digit of sets[i]. */
+static struct sb_dataset *open_sets(const char *texts, const char *const *sets)
+{
+    const char *dir = sb_test_dir();
+    struct sb_bytes text = SB_BYTES_INIT;
+    struct sb_err err = SB_ERR_INIT;
+    for (size_t i = 0; texts[i]; i++) {
+        sb_bytes_printf(&text, "{\"text\": \"%c\", \"label\": [", texts[i]);
+        for (const char *digit = sets[i]; *digit; digit++)
+            sb_bytes_printf(&text, "%s\"%c\"", digit == sets[i] ? "" : ", ", *digit);
+        sb_bytes_append_text(&text, "]}\n");
+    }
+    char *path = (char *)(uintptr_t)sb_test_write(dir, "data.jsonl", text.data);
+    sb_bytes_release(&text);
+    const struct sb_dataset_options options = {
+        .kind = SB_DATA_LABELLED,
+        .source = {.paths = &path, .path_count = 1, .labelled = true, .label_form = SB_LABEL_SET},
+        .max_seq_length = 8,
+        .cache_dir = sb_test_path(dir, "cache"),
+        .threads = 1,
+    };
+    struct sb_dataset *dataset = NULL;
+    if (sb_dataset_open(&dataset, tokenizer, &options, &err) < 0)
+        fail_msg("%s", err.text);
+    return dataset;
+}
+
 static struct sb_few_shot_items *open_items(const struct sb_dataset *data,
                                             enum sb_embedding_loss loss,
                                             enum sb_pair_strategy strategy)
@@ -220,6 +247,76 @@ static void single_texts_come_in_twos_of_a_class(void **state)
     sb_dataset_free(&data);
 }
 
+static const char *const sets_of_labels[] = {"0", "10", "1", "", "01", "2", "20", ""};
+
+static bool share(int a, int b)
+{
+    return strpbrk(sets_of_labels[a], sets_of_labels[b]) != NULL;
+}
+
+/* Every two texts once; they are alike if they share a label, and two of no label are not. */
+static void texts_of_several_labels_are_alike_if_they_share_one(void **state)
+{
+    (void)state;
+    struct sb_dataset *data = open_sets("abcdefgh", sets_of_labels);
+    struct sb_few_shot_items *items =
+        open_items(data, SB_EMBEDDING_cosine_similarity, SB_PAIRS_UNIQUE);
+    const struct sb_item_source source = sb_few_shot_items_source(items);
+    bool seen[8][8] = {{false}};
+    assert_int_equal(source.count, 28);
+    assert_int_equal(items->chosen.class_count, 6); /* 01 and 10 are one, "" is one */
+    for (uint64_t k = 0; k < source.count; k++) {
+        struct sb_item item = take(&source, 0, k);
+        int a = letter(&source, item.texts[0]) - 'a', b = letter(&source, item.texts[1]) - 'a';
+        assert_false(seen[a][b] || seen[b][a] || a == b);
+        seen[a][b] = true;
+        assert_true((item.gold == 1) == share(a, b));
+    }
+    sb_few_shot_items_free(&items);
+    sb_dataset_free(&data);
+}
+
+static void negatives_share_no_label_with_the_anchor(void **state)
+{
+    (void)state;
+    struct sb_dataset *data = open_sets("abcdefgh", sets_of_labels);
+    struct sb_few_shot_items *items = open_items(data, SB_EMBEDDING_triplet, SB_PAIRS_ITERATIONS);
+    const struct sb_item_source source = sb_few_shot_items_source(items);
+    size_t negatives[8] = {0};
+    for (uint64_t k = 0; k < 10 * source.count; k++) { /* some are the negative of one alone */
+        struct sb_item item = take(&source, k / source.count, k % source.count);
+        int a = letter(&source, item.texts[0]) - 'a', p = letter(&source, item.texts[1]) - 'a';
+        int n = letter(&source, item.texts[2]) - 'a';
+        assert_true(a != p && share(a, p) && !share(a, n));
+        negatives[n]++;
+    }
+    for (size_t i = 0; i < 8; i++)
+        assert_true(negatives[i] > 0);
+    sb_few_shot_items_free(&items);
+    sb_dataset_free(&data);
+}
+
+/* All share label 0: the negative is the positive, whose distances cancel. */
+static void a_triplet_without_a_negative_teaches_nothing(void **state)
+{
+    (void)state;
+    const char *const sets[] = {"01", "02", "03", "3"};
+    struct sb_dataset *data = open_sets("abcd", sets);
+    struct sb_few_shot_items *items = open_items(data, SB_EMBEDDING_triplet, SB_PAIRS_UNIQUE);
+    const struct sb_item_source source = sb_few_shot_items_source(items);
+    assert_int_equal(source.count, 4); /* ab, ac, bc, cd */
+    for (uint64_t k = 0; k < source.count; k++) {
+        struct sb_item item = take(&source, 0, k);
+        char anchor = letter(&source, item.texts[0]), negative = letter(&source, item.texts[2]);
+        if (anchor == 'c')
+            assert_true(item.texts[2] == item.texts[1]);
+        else
+            assert_true(anchor == 'd' ? negative == 'a' || negative == 'b' : negative == 'd');
+    }
+    sb_few_shot_items_free(&items);
+    sb_dataset_free(&data);
+}
+
 static void a_loss_without_its_pairs_is_refused(void **state)
 {
     (void)state;
@@ -242,6 +339,9 @@ int main(void)
         cmocka_unit_test(equal_texts_are_not_each_others_negatives),
         cmocka_unit_test(negatives_of_triplets_come_from_all_other_classes),
         cmocka_unit_test(single_texts_come_in_twos_of_a_class),
+        cmocka_unit_test(texts_of_several_labels_are_alike_if_they_share_one),
+        cmocka_unit_test(negatives_share_no_label_with_the_anchor),
+        cmocka_unit_test(a_triplet_without_a_negative_teaches_nothing),
         cmocka_unit_test(a_loss_without_its_pairs_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

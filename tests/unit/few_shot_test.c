@@ -184,6 +184,66 @@ static void who_holds_the_labels_alone_chooses_the_same(void **state)
     sb_dataset_free(&dataset);
 }
 
+static int set_of(int32_t *label, const void *context, uint64_t sample, struct sb_err *err)
+{
+    (void)err;
+    *label = ((const int32_t *)context)[sample];
+    return 0;
+}
+
+/* A text is taken if it is among the first N of any of its labels, in the order of the drawing. */
+static void the_first_texts_of_each_label_are_taken(void **state)
+{
+    (void)state;
+    enum { COUNT = 300, LABELS = 3 };
+    char *names[] = {"",
+                     "a",
+                     "a\x1f"
+                     "b",
+                     "b",
+                     "b\x1f"
+                     "c",
+                     "never"}; /* sets; the last has no text */
+    const bool has[][LABELS] = {{0, 0, 0}, {1, 0, 0}, {1, 1, 0}, {0, 1, 0}, {0, 1, 1}};
+    int32_t given[COUNT];
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_label_sets sets;
+    const struct sb_dataset_options found = {0};
+    for (int i = 0; i < COUNT; i++)
+        given[i] = (int32_t)((i * 7 + i / 11) % 5);
+    assert_int_equal(sb_label_sets_init(&sets, names, 6, &found, &err), 0);
+    struct sb_few_shot all, few;
+    assert_int_equal(sb_few_shot_choose_sets_by(&all, COUNT, &sets, set_of, given, 0, 9, &err), 0);
+    assert_int_equal(all.count, COUNT);
+    assert_int_equal(all.class_count, 5);
+    assert_int_equal(sb_few_shot_choose_sets_by(&few, COUNT, &sets, set_of, given, 8, 9, &err), 0);
+
+    struct sb_rng order = sb_rng_key(9, SB_RNG_SAMPLE, 0x66657773); /* few_shot.c's round */
+    size_t seen[LABELS] = {0}, taken = 0, sizes[LABELS] = {0};
+    bool wanted[COUNT] = {false};
+    for (uint64_t k = 0; k < COUNT; k++) {
+        uint64_t sample = sb_rng_permute(&order, COUNT, k);
+        for (size_t l = 0; l < LABELS; l++)
+            if (has[given[sample]][l] && seen[l]++ < 8)
+                wanted[sample] = true;
+        taken += wanted[sample];
+        for (size_t l = 0; l < LABELS; l++)
+            sizes[l] += wanted[sample] && has[given[sample]][l];
+    }
+    assert_int_equal(few.count, taken);
+    for (uint64_t place = 0; place < few.count; place++) {
+        size_t class = sb_few_shot_class(&few, place);
+        assert_true(wanted[few.samples[place]]);
+        assert_int_equal(few.sets[class], given[few.samples[place]]);
+    }
+    for (size_t l = 0; l < LABELS; l++)
+        assert_int_equal(few.label_sizes[l], sizes[l]);
+    assert_int_equal(few.label_sizes[3], 0);
+    sb_few_shot_release(&few);
+    sb_few_shot_release(&all);
+    sb_label_sets_release(&sets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_scarce_label_gives_what_it_has),
         cmocka_unit_test(data_without_labels_is_refused),
         cmocka_unit_test(who_holds_the_labels_alone_chooses_the_same),
+        cmocka_unit_test(the_first_texts_of_each_label_are_taken),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -182,11 +182,64 @@ static void a_head_travels_as_text_to_the_last_bit(void **state)
     sb_run_head_release(&head);
 }
 
+/* Label k holds where axis k is long; gold as a 0 or 1 for each, absent rows as -1. */
+static void several_labels_are_fitted_and_scored_each(void **state)
+{
+    (void)state;
+    enum { G = K, SET_WIDTH = SB_SUM_COUNT + ROWS * (G + C) };
+    double sums[SLOTS][SET_WIDTH] = {{0}};
+    struct sb_run_head head;
+    struct sb_evaluation evaluation;
+    struct sb_err err = SB_ERR_INIT;
+    struct sb_job job;
+    Sb__EvalSet set = set_of(SB_HEAD_SET);
+    set.problem = 1;
+    for (size_t i = 0; i < SLOTS * ROWS; i++) {
+        double *row = sums[i / ROWS] + SB_SUM_COUNT + i % ROWS * (G + C);
+        for (size_t k = 0; k < K; k++) {
+            row[k] = i < 10 ? (double)(i >> k & 1) : -1;
+            row[G + k] = i < 10 ? 9 * row[k] + (double)((i * 5 + k) % 3) / 8 : 0;
+        }
+        sums[i / ROWS][SB_SUM_SAMPLES] += i < 10;
+    }
+    sb_job_init(&job);
+    assert_int_equal(sb_evaluation_width(&set), SET_WIDTH);
+    sb_evaluation_begin(&evaluation, &set, 0);
+    for (size_t slot = 0; slot < SLOTS; slot++)
+        assert_int_equal(sb_evaluation_take(&evaluation, slot, sums[slot], SET_WIDTH), 1);
+    sb_run_head_init(&head);
+    assert_int_equal(sb_run_head_fit(&head, &evaluation, labels, &job, 3, &err), 0);
+    sb_evaluation_end(&evaluation);
+    assert_int_equal(head.head.kind, SB_EMBED_HEAD_ONE_VS_REST);
+    assert_int_equal(head.texts, 10);
+    assert_true(head.score.targets == 10 * K && head.score.correct == 10);
+
+    set.name = (char *)(uintptr_t) "validation";
+    sb_evaluation_begin_scored(&evaluation, &set, 0, &head.head);
+    sums[2][SB_SUM_COUNT] = 2; /* neither 0, 1 nor -1 */
+    assert_int_equal(sb_evaluation_take(&evaluation, 2, sums[2], SET_WIDTH), -1);
+    sums[2][SB_SUM_COUNT] = 1; /* text 8, which has label 2 alone */
+    sums[2][SB_SUM_COUNT + 1] = -1;
+    assert_int_equal(sb_evaluation_take(&evaluation, 2, sums[2], SET_WIDTH), -1);
+    sums[2][SB_SUM_COUNT + 1] = 0;
+    for (size_t slot = 0; slot < SLOTS; slot++)
+        assert_int_equal(sb_evaluation_take(&evaluation, slot, sums[slot], SET_WIDTH), 1);
+    json_t *results = sb_evaluation_results(&evaluation, labels);
+    assert_true(fabs(json_real_value(json_object_get(results, "eval_accuracy")) - 0.9) < 1e-12);
+    assert_true(fabs(json_real_value(json_object_get(results, "eval_hamming_loss")) - 1.0 / 30) <
+                1e-12);
+    json_decref(results);
+    sb_evaluation_end(&evaluation);
+    sb_run_head_release(&head);
+    sb_job_release(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_head_finds_planted_classes),
         cmocka_unit_test(vectors_become_counts_as_they_come),
+        cmocka_unit_test(several_labels_are_fitted_and_scored_each),
         cmocka_unit_test(labels_of_strangers_are_refused),
         cmocka_unit_test(vectors_that_are_not_finite_are_named),
         cmocka_unit_test(a_head_travels_as_text_to_the_last_bit),
