@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PUMP_MS = 20, GRADS_MAX = 32 };
+enum { PUMP_MS = 20, GRADS_MAX = 32, SAY_AFTER_S = 4 };
 
 /* A gradient buffer: free, being filled, or lent to the client until all its parts are
  * acknowledged. */
@@ -32,6 +32,7 @@ struct worker {
     double *counts; /* metric counts of an evaluation slot */
     uint32_t connected_term;
     bool stopping;
+    bool said_waiting;
     bool dismissed; /* by the coordinator, who says why itself */
     double wait_seconds;
 };
@@ -159,6 +160,12 @@ static int check_silence(struct worker *w, struct sb_err *err)
     bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
     double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
     double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
+    if (joining && silent > SAY_AFTER_S && !w->said_waiting) {
+        w->said_waiting = true;
+        sb_log_event("waiting", sb_text("for", "the coordinator"),
+                     sb_text("address", job->address ? job->address : ""),
+                     sb_u64("join_timeout_s", job->join_timeout_s));
+    }
     if (silent <= limit)
         return 0;
     return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
@@ -367,6 +374,8 @@ static int finish(struct worker *w, struct sb_err *err)
             sb_run_record_finish(w->task, w->options->canonical, err) < 0)
             return -1;
     }
+    if (sb_client_code(w->client, &sentence) == 0 && w->stopping && !(welcome && welcome->lease))
+        sb_log_event("left", sb_text("how", "after a signal; the others go on"));
     if (sb_client_code(w->client, &sentence) != 0 && w->options->connect)
         sb_log_event("dismissed", sb_u64("code", (uint64_t)sb_client_code(w->client, NULL)),
                      sb_text("why", sentence));
