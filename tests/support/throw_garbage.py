@@ -6,6 +6,8 @@ Everything is made from a fixed seed. Connections are kept open, up to a limit, 
 would. The last line tells how many connections and messages there were, and how many strangers were answered.
 """
 
+import ctypes
+import ctypes.util
 import random
 import socket
 import struct
@@ -13,6 +15,8 @@ import sys
 import time
 
 KEPT = 64
+XXH3 = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0").XXH3_64bits
+XXH3.restype, XXH3.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
 GREETING = b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" + b"\0" * 31
 
 
@@ -56,6 +60,11 @@ def head(version, job, body_number, body):
     return field(1, 0, bytes(varint(version))) + field(2, 1, struct.pack("<Q", job)) + text(body_number, body)
 
 
+def sealed(packed):
+    """A head as it travels: with the xxh3-64 of its bytes behind it."""
+    return packed + struct.pack("<Q", XXH3(packed, len(packed)))
+
+
 def messages(rng):
     """One of each kind of message that ZeroMQ delivers and that is none of ours."""
     hello = field(1, 0, b"\x02") + text(4, b"stranger") + text(5, b"task=mlm\n") + text(7, field(5, 0, b"\x01"))
@@ -63,12 +72,13 @@ def messages(rng):
     return [
         message(b""),
         message(rng.randbytes(200)),
+        message(head(1, 1, 16, hello)),                            # without a seal
         message(rng.randbytes(70000)),
         message(*[b"x"] * 9),
-        message(head(99, 1, 16, hello)),                            # another version of the protocol
-        message(head(1, rng.getrandbits(64), 16, hello)),           # another job: answered with a sentence
-        message(head(1, rng.getrandbits(64), 22, b""), b"\0" * 400),  # a push to another job
-        message(head(1, 1, 24, b""), b"\0" * 7),                    # sums of a broken size
+        message(sealed(head(99, 1, 16, hello))),                    # another version of the protocol
+        message(sealed(head(1, rng.getrandbits(64), 16, hello))),   # another job: answered with a sentence
+        message(sealed(head(1, rng.getrandbits(64), 22, b"")), b"\0" * 400),  # a push to another job
+        message(sealed(head(1, 1, 24, b"")), b"\0" * 7),                    # sums of a broken size
     ]
 
 
