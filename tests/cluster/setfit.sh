@@ -119,3 +119,11 @@ for setting in loss=batch_hard_triplet loss=multiple_negatives_ranking head=cent
     exits "several labels: $setting is refused" 78 "${setting#*=}" "$build/shardbert" train "$work/sets.yaml" \
         --set "output_dir=$work/no" --set "$setting"
 done
+sed '/num_iterations/d; s/^task: .*/task: classify/' "$work/sets.yaml" >"$work/classify.yaml"
+check "several labels: classify draws a few of each too" run classify "$build/shardbert" train "$work/classify.yaml" \
+    --set threads=1 --set "output_dir=$work/classify" --set samples_per_label=45 --set max_steps=2
+check "several labels: and says of which there are fewer" grep -q "of 3 classes have fewer: 'label" "$work/classify.log"
+for format in onnx classifier; do
+    check "several labels: classify's folder is exported as $format" "$build/shardbert" export --model "$work/classify" \
+        --format "$format" --output "$work/classify_$format"
+done

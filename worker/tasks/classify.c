@@ -94,17 +94,17 @@ static void say_few(struct sb_task *task, const struct sb_few_shot *chosen)
     uint32_t asked = task->job->samples_per_label;
     size_t short_count = 0, least = 0;
     char text[512];
-    for (size_t c = 0; c < chosen->class_count; c++) {
-        short_count += chosen->class_sizes[c] < asked;
-        least = chosen->class_sizes[c] < chosen->class_sizes[least] ? c : least;
+    for (size_t l = 0; l < chosen->label_count; l++) {
+        short_count += chosen->label_sizes[l] < asked;
+        least = chosen->label_sizes[l] < chosen->label_sizes[least] ? l : least;
     }
     if (!short_count)
         return;
     snprintf(text, sizeof(text),
              "samples_per_label is %" PRIu32
              ", and %zu of %zu classes have fewer: '%.200s' has %" PRIu64,
-             asked, short_count, chosen->class_count, config->labels[least],
-             chosen->class_sizes[least]);
+             asked, short_count, chosen->label_count, config->labels[least],
+             chosen->label_sizes[least]);
     add_notice(task, text);
 }
 
