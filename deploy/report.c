@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 void sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
                      uint32_t index)
@@ -121,6 +122,66 @@ static void report_few_shot(const struct sb_task *task)
                        (unsigned long long)items->disputed_count);
 }
 
+/* The part of the model that a tensor belongs to: embeddings, encoder.layer.3, pooler, classifier.
+ */
+static void part_of(char part[96], const char *name)
+{
+    if (strncmp(name, "bert.", 5) == 0)
+        name += 5;
+    size_t length = strcspn(name, ".");
+    if (strncmp(name, "encoder.layer.", 14) == 0)
+        length = 14 + strcspn(name + 14, ".");
+    snprintf(part, 96, "%.*s", (int)length, name);
+}
+
+/* The table of what is trained: a line for each part, where not all is trained alike from the
+ * start.  from_step is that of its last tensor, rate the largest. */
+static void report_trained(const struct sb_params *params)
+{
+    bool alike = true;
+    for (size_t i = 0; i < params->count; i++)
+        alike = alike && params->tensors[i].trainable && params->tensors[i].from_step == 0 &&
+                params->tensors[i].rate == params->tensors[0].rate;
+    for (size_t i = 0; !alike && i < params->count;) {
+        char part[96], other[96];
+        uint64_t all = 0, trained = 0, from_step = 0;
+        double rate = 0;
+        part_of(part, params->tensors[i].name);
+        for (; i < params->count; i++) {
+            const struct sb_tensor *tensor = &params->tensors[i];
+            part_of(other, tensor->name);
+            if (strcmp(part, other) != 0)
+                break;
+            all += sb_tensor_count(tensor);
+            if (!tensor->trainable)
+                continue;
+            trained += sb_tensor_count(tensor);
+            rate = fmax(rate, tensor->rate);
+            from_step = tensor->from_step > from_step ? tensor->from_step : from_step;
+        }
+        sb_log_event("trained", sb_text("part", part), sb_u64("parameters", all),
+                     sb_u64("trainable", trained), sb_real("rate", rate),
+                     sb_u64("from_step", from_step));
+    }
+}
+
+/* The commonest mistake with a table: the line of its columns' names is taken for a sample, and
+ * nothing but one class too many tells of it. */
+static void warn_of_header(const struct sb_task *task)
+{
+    static const char *const names[] = {"label", "labels", "class", "category", "target"};
+    const struct sb_bert_config *config = &task->bert.config;
+    if (task->job->header || !config->labels ||
+        (strcmp(task->job->task, "classify") != 0 && strcmp(task->job->task, "setfit") != 0))
+        return;
+    for (size_t i = 0; i < config->label_count; i++)
+        for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+            if (strcasecmp(config->labels[i], names[n]) == 0)
+                sb_log_warning("one of the %zu classes is '%s': if the first line of the data "
+                               "names its columns, set header: true",
+                               config->label_count, config->labels[i]);
+}
+
 void sb_report_task(struct sb_report *report, const struct sb_task *task)
 {
     const struct sb_params *params = &task->bert.params;
@@ -143,8 +204,10 @@ void sb_report_task(struct sb_report *report, const struct sb_task *task)
                  sb_u64("max_seq_length", task->max_seq_length),
                  sb_u64("parameters", params->float_count), sb_u64("trainable", trainable),
                  sb_u64("threads", sb_pool_thread_count(task->bert.pool)));
+    report_trained(params);
     if (task->few_items)
         report_few_shot(task);
+    warn_of_header(task);
     warn_of_overlaps(task);
     if (task->notice)
         sb_log_warning("%s", task->notice);

@@ -28,7 +28,13 @@ static int load(struct sb_infer *infer, const char *folder, unsigned heads, stru
         return -1;
     /* A head made up from a seed is right for training and never for an answer. */
     int rc = 0;
-    if (report.created)
+    if (report.created && (heads & SB_HEAD_CLASSIFY) && bert->config.label_count &&
+        strcmp(report.created_names[0], "bert.pooler.dense.weight") == 0)
+        rc = sb_err_set(err, SB_ERR_DATA,
+                        "model '%s' has no classifier of texts, which needs a pooler; does it tag "
+                        "words (--task ner)?",
+                        folder);
+    else if (report.created)
         rc = sb_err_set(err, SB_ERR_DATA, "model '%s' has no %s: tensor '%s' is missing", folder,
                         head_use(heads), report.created_names[0]);
     sb_load_report_release(&report);
