@@ -108,6 +108,10 @@ struct sb_coordinator {
     uint64_t said_shares, said_shares_ns;
 
     struct sb_sums_tree sums; /* of the running step */
+    struct {                  /* in it, the first slot whose numbers are not finite */
+        uint32_t slot;        /* UINT32_MAX: none that is known */
+        char worker[256];
+    } bad;
     bool doubted;          /* a worker was lost in it: its sums may not have come to the servers */
     uint32_t doubt_rounds; /* how often the step was dealt again for that */
     struct {               /* the newest decision, for servers that did not hear it */
@@ -133,6 +137,8 @@ struct sb_coordinator {
     char save_folder[SB_PATH_BYTES];
     uint64_t saved_step; /* last one written or tried; UINT64_MAX: none */
     bool save_failed;
+    double save_cost_s; /* that the run stood still for the last checkpoint; 0: not known yet */
+    uint64_t save_ns;   /* when the last one began; 0: none has */
 
     int stop_code;            /* 0: none asked for */
     char stop_sentence[1024]; /* why, where it was not a signal */

@@ -7,6 +7,7 @@
  *   coordinator_watch.c   what becomes of the share of one who is slow or falls silent
  *   coordinator_leave.c   workers that leave, and a run that has too few
  *   coordinator_recover.c terms; what happens when a server or a worker comes back
+ *   coordinator_nonfinite.c  steps whose numbers are not finite
  *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
  * them coordinator_finish.c  FINISHING
  */
@@ -125,6 +126,17 @@ void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb
 /* To whoever has not answered yet. */
 void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_nonfinite.c */
+/* A worker says that the numbers of this slot are not finite. */
+void sb_coordinator_note_bad_slot(struct sb_coordinator *c, uint32_t worker, uint32_t slot);
+/*
+ * A complete step: may it be committed?  One that is not finite ends the run (false), or nan_policy
+ * has it skipped: then its sums keep the counts of samples and tokens alone, and without targets
+ * nothing is applied anywhere.
+ */
+bool sb_coordinator_accept_step(struct sb_coordinator *c, struct sb_sums *sums,
+                                struct sb_outbox *out);
 
 /* coordinator_best.c */
 /* No further step: all are done, or early stopping has ended them. */

@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "nodes.h"
 #include "resume.h"
+#include "save_interval.h"
 #include "schedule.h"
 
 #include <inttypes.h>
@@ -17,6 +18,7 @@ static void begin_step(struct sb_coordinator *c, struct sb_outbox *out)
 {
     const Sb__Plan *plan = c->members.plan;
     sb_sums_tree_clear(&c->sums);
+    c->bad.slot = UINT32_MAX;
     c->doubted = false;
     c->doubt_rounds = 0;
     c->step_ns = c->now_ns;
@@ -64,6 +66,7 @@ static void begin_save(struct sb_coordinator *c, struct sb_outbox *out)
 {
     sb_ckpt_folder(c->save_folder, c->job->output_dir, c->step);
     c->saved_step = c->step;
+    c->save_ns = c->now_ns;
     c->save_failed = false;
     if (c->history.best.known && c->history.best.step == c->step)
         c->history.best.saved = true; /* once this checkpoint can be read */
@@ -85,6 +88,14 @@ static bool evaluation_due(const struct sb_coordinator *c)
     return sb_coordinator_at_end(c) || (every && c->step % every == 0);
 }
 
+/* The clock decides when a checkpoint is written, and never what is in it. */
+static bool save_time_is_over(const struct sb_coordinator *c)
+{
+    double interval_s = sb_save_interval_s(c->job, c->save_cost_s);
+    uint64_t since_ns = c->save_ns > c->train_ns ? c->save_ns : c->train_ns;
+    return interval_s > 0 && since_ns && sb_coordinator_seconds(c, since_ns) >= interval_s;
+}
+
 static bool save_due(const struct sb_coordinator *c)
 {
     if (c->step == 0 || c->reloaded || c->saved_step == c->step || !c->options->disk ||
@@ -92,7 +103,7 @@ static bool save_due(const struct sb_coordinator *c)
         return false;
     bool best = c->history.best.known && c->history.best.step == c->step;
     return c->stop_code || best || sb_coordinator_at_end(c) ||
-           (c->job->save_steps && c->step % c->job->save_steps == 0);
+           (c->job->save_steps && c->step % c->job->save_steps == 0) || save_time_is_over(c);
 }
 
 /* The head belongs to the weights of one step: before it scores, is saved or is written, it is
@@ -184,32 +195,10 @@ static double add_norms(const struct sb_coordinator *c)
     return sum;
 }
 
-static bool step_finite(struct sb_coordinator *c, const struct sb_sums *sums, struct sb_outbox *out)
-{
-    char sentence[256] = "";
-    for (uint32_t i = 0; i < c->members.server_count && !*sentence; i++)
-        if (!c->servers[i].finite)
-            snprintf(sentence, sizeof(sentence),
-                     "the gradient of step %" PRIu64 " is not finite (part %" PRIu32
-                     " of server %" PRIu32 "); the weights of the last checkpoint are kept",
-                     c->step + 1, c->servers[i].bad_part, i);
-    if (!*sentence && !isfinite(sums->of[SB_SUM_LOSS]))
-        snprintf(sentence, sizeof(sentence),
-                 "the loss of step %" PRIu64
-                 " is not finite; the weights of the last checkpoint are kept",
-                 c->step + 1);
-    if (!*sentence)
-        return true;
-    sb_coordinator_tell(
-        c, (struct sb_event){.kind = SB_EVENT_NONFINITE, .text = sentence, .code = SB_ERR_DATA});
-    sb_coordinator_finish(c, SB_ERR_DATA, sentence, out);
-    return false;
-}
-
 static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    const struct sb_sums sums = *sb_sums_tree_root(&c->sums);
-    if (!step_finite(c, &sums, out))
+    struct sb_sums sums = *sb_sums_tree_root(&c->sums);
+    if (!sb_coordinator_accept_step(c, &sums, out))
         return;
     double targets = sums.of[SB_SUM_TARGETS], most = c->job->max_grad_norm;
     double norm = targets > 0 ? sqrt(add_norms(c)) / targets : 0;
@@ -451,6 +440,8 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
         return;
     if (taken > 0)
         c->progress_ns = c->now_ns;
+    if (taken > 0 && done->kind == SB__WORK_KIND__WORK_TRAIN && done->bad_slot)
+        sb_coordinator_note_bad_slot(c, worker, done->bad_slot - 1);
     sb_coordinator_note_first_done(c, worker);
     ack_done(c, peer, head, out);
     if (c->state == SB_COORDINATOR_EVALUATING && c->evaluation.missing == 0) {
@@ -527,9 +518,10 @@ static void end_save(struct sb_coordinator *c, struct sb_outbox *out)
         save_failed(c, err.text, out);
         return;
     }
+    c->save_cost_s = save_seconds(c);
     sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVED,
                                              .text = c->save_folder,
-                                             .seconds = save_seconds(c)});
+                                             .seconds = c->save_cost_s});
     uint64_t best = c->history.best.known ? c->history.best.step : SB_CKPT_NONE;
     if (disk->prune(disk->context, c->job->output_dir, c->job->save_total_limit, best, &err) < 0)
         sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED,

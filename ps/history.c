@@ -121,6 +121,11 @@ json_t *sb_history_to_json(const struct sb_history *history)
     json_object_set_new(object, "best", sb_best_to_json(&history->best));
     json_object_set_new(object, "total", sums_to_json(&history->total));
     json_object_set_new(object, "since", sums_to_json(&history->since));
+    if (history->skipped) {
+        json_object_set_new(object, "skipped", json_integer((json_int_t)history->skipped));
+        json_object_set_new(object, "skipped_in_row",
+                            json_integer((json_int_t)history->skipped_in_row));
+    }
     json_object_set_new(object, "log_history", json_deep_copy(history->log));
     return object;
 }
@@ -136,6 +141,9 @@ int sb_history_from_json(struct sb_history *history, json_t *object, struct sb_e
     history->log = json_deep_copy(log);
     history->total = total;
     history->since = since;
+    history->skipped = (uint64_t)json_integer_value(json_object_get(object, "skipped"));
+    history->skipped_in_row =
+        (uint64_t)json_integer_value(json_object_get(object, "skipped_in_row"));
     history->evaluated_step = step_from_json(json_object_get(object, "evaluated_step"));
     sb_best_from_json(&history->best, json_object_get(object, "best"));
     history->tested_step = step_from_json(json_object_get(object, "tested_step"));

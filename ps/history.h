@@ -27,6 +27,8 @@ struct sb_history {
     struct sb_sums since;    /* of the steps since the last entry */
     uint64_t evaluated_step; /* of the newest evaluation, or NEVER */
     uint64_t tested_step;    /* of the newest test, or NEVER */
+    uint64_t skipped;        /* steps that were not finite, and changed nothing */
+    uint64_t skipped_in_row; /* the newest of them; 0 if the last step was finite */
     struct sb_best best;
 };
 

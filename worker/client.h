@@ -92,15 +92,16 @@ void sb_client_seed(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
 
 /*
  * TRAIN: the sums of one node.  dense is borrowed until released(hint) is called (all parts
- * acknowledged); it is a flat space. For row-sparse spans: rows (rising, numbers in the whole
+ * acknowledged); it is a flat space. bad_slot: the first slot under the node whose numbers are not
+ * finite, UINT32_MAX if there is none. For row-sparse spans: rows (rising, numbers in the whole
  * tensor) and values [row_count, cols], borrowed likewise. dense NULL: the node was empty. released
  * (may be NULL) is called inside a function of the client, by its thread. If the training has moved
  * on meanwhile nothing is sent and the memory is given back at once.
  */
 void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t node, float *dense,
                          uint32_t *rows, float *values, size_t row_count,
-                         const struct sb_stats *stats, double seconds, void (*released)(void *hint),
-                         void *hint, struct sb_outbox *out);
+                         const struct sb_stats *stats, uint32_t bad_slot, double seconds,
+                         void (*released)(void *hint), void *hint, struct sb_outbox *out);
 /* TRAIN: a slot of a node is finished.  The coordinator hears of it now and then, for a node may
  * take long. */
 void sb_client_slot_done(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out);

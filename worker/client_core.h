@@ -29,7 +29,7 @@ struct sb_done {
     struct sb_retry retry;
     Sb__WorkKind kind;
     uint64_t sequence, step, slot;
-    uint32_t node;
+    uint32_t node, bad_slot; /* bad_slot: as on the wire */
 };
 
 struct sb_client {

@@ -69,6 +69,7 @@ static void send_done(struct sb_client *client, uint64_t now_ns, struct sb_done 
     body.n_sums = sum_count;
     body.sums = sums;
     body.seconds = seconds;
+    body.bad_slot = done.bad_slot;
     head.step = done.step;
     head.node = done.node;
     head.body_case = SB__HEAD__BODY_DONE;
@@ -129,8 +130,8 @@ static void push_parts(struct sb_client *client, uint64_t now_ns, struct sb_push
 
 void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t node, float *dense,
                          uint32_t *rows, float *values, size_t row_count,
-                         const struct sb_stats *stats, double seconds, void (*released)(void *hint),
-                         void *hint, struct sb_outbox *out)
+                         const struct sb_stats *stats, uint32_t bad_slot, double seconds,
+                         void (*released)(void *hint), void *hint, struct sb_outbox *out)
 {
     bool working = client->state == SB_CLIENT_WORK;
     if (working) {
@@ -160,6 +161,7 @@ void sb_client_push_node(struct sb_client *client, uint64_t now_ns, uint32_t nod
         .sequence = work->sequence,
         .step = work->step,
         .node = node,
+        .bad_slot = bad_slot == UINT32_MAX ? 0 : bad_slot + 1,
     };
     say_done(client, now_ns, done, stats, NULL, 0, seconds, out);
     if (client->pushed_count == work->node_count) /* standing wants: answered by the commit */

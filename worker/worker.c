@@ -9,6 +9,7 @@
 #include "run_record.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,6 +248,52 @@ static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct g
     return 0;
 }
 
+static void say_bad_slot(struct worker *w, uint64_t step, uint32_t slot)
+{
+    const uint64_t *samples;
+    struct sb_bytes text = SB_BYTES_INIT;
+    size_t count = sb_task_train_samples(w->task, step, slot, &samples);
+    for (size_t i = 0; i < count; i++)
+        sb_bytes_printf(&text, "%s%" PRIu64,
+                        i ? ", " : "; its samples, counted from 0: ", samples[i]);
+    sb_log_warning("step %" PRIu64 ": loss or gradient of slot %" PRIu32 " is not finite%s",
+                   step + 1, slot, text.data ? text.data : "");
+    sb_bytes_release(&text);
+}
+
+/*
+ * The first slot under the node whose numbers are not finite, UINT32_MAX if there is none.  The sum
+ * is looked at, not every slot: one of them is a pure function, and is computed again when it comes
+ * to that.  1: given up, for the run is over.
+ */
+static int find_bad_slot(struct worker *w, uint64_t step, uint32_t node,
+                         const struct grad_buffer *sum, const struct sb_stats *stats,
+                         uint32_t *bad_slot, struct sb_err *err)
+{
+    const struct sb_bert *bert = &w->task->bert;
+    uint32_t first = node, end = node + 1;
+    *bad_slot = UINT32_MAX;
+    if (!sum || (isfinite(stats->loss) && sb_grad_finite(&sum->grad, &bert->params, bert->pool)))
+        return 0;
+    for (; first < w->task->slots; first *= 2, end *= 2)
+        ;
+    for (uint32_t leaf = first; leaf < end && *bad_slot == UINT32_MAX; leaf++) {
+        struct grad_buffer *again;
+        struct sb_stats leaf_stats = {0};
+        int rc = compute_node(w, step, leaf, &again, &leaf_stats, err);
+        if (rc != 0)
+            return rc;
+        if (again && (!isfinite(leaf_stats.loss) ||
+                      !sb_grad_finite(&again->grad, &bert->params, bert->pool)))
+            *bad_slot = leaf - w->task->slots;
+        if (again)
+            again->busy = false;
+    }
+    if (*bad_slot != UINT32_MAX)
+        say_bad_slot(w, step, *bad_slot);
+    return 0;
+}
+
 static int train(struct worker *w, const struct sb_work *work, struct sb_err *err)
 {
     /* The client may put newer work in its place while we pump: keep what we were given. */
@@ -260,15 +307,18 @@ static int train(struct worker *w, const struct sb_work *work, struct sb_err *er
     for (size_t i = 0; i < mine.node_count; i++) {
         struct grad_buffer *sum;
         struct sb_stats stats = {0};
+        uint32_t bad_slot;
         double begin = sb_clock_seconds();
         int rc = compute_node(w, mine.step, mine.nodes[i], &sum, &stats, err);
+        if (rc == 0)
+            rc = find_bad_slot(w, mine.step, mine.nodes[i], sum, &stats, &bad_slot, err);
         if (rc != 0)
             return rc < 0 ? -1 : 0;
         struct sb_grad *grad = sum ? &sum->grad : NULL;
         sb_client_push_node(w->client, sb_clock_ns(), mine.nodes[i], grad ? grad->dense : NULL,
                             grad ? grad->rows : NULL, grad ? grad->values : NULL,
-                            grad ? grad->row_count : 0, &stats, sb_clock_seconds() - begin,
-                            give_back, sum, &w->out);
+                            grad ? grad->row_count : 0, &stats, bad_slot,
+                            sb_clock_seconds() - begin, give_back, sum, &w->out);
         sb_metrics_add(w->options->metrics, SB_METRIC_TOKENS, stats.tokens);
         sb_metrics_add(w->options->metrics, SB_METRIC_SAMPLES, stats.samples);
         if (flush(w, err) < 0 || pump(w, 0, err) < 0)

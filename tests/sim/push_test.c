@@ -174,7 +174,45 @@ static void a_gradient_that_is_not_finite_stops_the_run(void **state)
     sim_run(&options, &run);
     assert_int_equal(run.code, SB_ERR_DATA);
     assert_non_null(strstr(run.sentence, "step 5 is not finite"));
+    if (!strstr(run.sentence, "computed by worker"))
+        fail_msg("%s", run.sentence);
     assert_int_equal(run.step_count, 4);
+    sim_result_release(&run);
+}
+
+static void steps_that_are_not_finite_are_skipped_in_every_shape(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 12; seed++) {
+        struct sim_options options = options_of(seed, 1 + seed % 3, 1 + seed % 4);
+        struct sim_result run, reference;
+        options.nonfinite_at = 2;
+        options.nonfinite_steps = 1 + seed % 4;
+        options.skip_nonfinite = true;
+        sim_reference(&options, &reference);
+        sim_run(&options, &run);
+        assert_int_equal(run.code, 0);
+        assert_int_equal(run.step_count, options.steps);
+        assert_memory_equal(run.weights, reference.weights, run.float_count * sizeof(float));
+        assert_memory_equal(run.steps, reference.steps, options.steps * sizeof(*run.steps));
+        sim_result_release(&run);
+        sim_result_release(&reference);
+    }
+}
+
+static void too_many_in_a_row_end_the_run(void **state)
+{
+    (void)state;
+    struct sim_options options = options_of(5, 2, 3);
+    struct sim_result run;
+    options.steps = 12;
+    options.nonfinite_at = 5;
+    options.nonfinite_steps = 5;
+    options.skip_nonfinite = true;
+    sim_run(&options, &run);
+    assert_int_equal(run.code, SB_ERR_DATA);
+    assert_non_null(strstr(run.sentence, "the 5th step in a row"));
+    assert_int_equal(run.step_count, 8);
     sim_result_release(&run);
 }
 
@@ -255,6 +293,8 @@ int main(void)
         cmocka_unit_test(a_dead_worker_leaves_its_share_to_the_others),
         cmocka_unit_test(a_worker_that_comes_back_takes_its_place),
         cmocka_unit_test(forged_messages_stop_nobody),
+        cmocka_unit_test(steps_that_are_not_finite_are_skipped_in_every_shape),
+        cmocka_unit_test(too_many_in_a_row_end_the_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,6 +339,10 @@ static void push_node(struct sim *sim, struct sim_worker *w, uint64_t step, uint
     sim->loans++;
     struct toy_group group;
     group.floats = sb_client_group(w->client, &group.count);
+    uint32_t leaf = node;
+    while (leaf < sim->options->slots)
+        leaf *= 2;
+    uint32_t bad_slot = toy_nonfinite(toy, step) ? leaf - sim->options->slots : UINT32_MAX;
     bool here = toy_node(toy, step, node, w->weights, group, loan->dense, touched, &stats);
     size_t row_count = toy->options->dense ? 0 : list_rows(toy, touched, loan->rows);
     for (size_t i = 0; i < row_count; i++)
@@ -348,8 +352,8 @@ static void push_node(struct sim *sim, struct sim_worker *w, uint64_t step, uint
     for (size_t i = 0; i < toy->rows * toy->cols && !toy->options->dense; i++)
         loan->dense[toy->at + i] = 1e30f;
     sb_client_push_node(w->client, sim->now_ns, node, here ? loan->dense : NULL, loan->rows,
-                        loan->values, here ? row_count : 0, &stats, seconds_of(sim, w, node),
-                        give_back, loan, out);
+                        loan->values, here ? row_count : 0, &stats, bad_slot,
+                        seconds_of(sim, w, node), give_back, loan, out);
     free(touched);
 }
 

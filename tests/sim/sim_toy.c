@@ -83,6 +83,13 @@ void toy_rows(const struct toy *toy, uint64_t step, uint32_t node, uint8_t *touc
             mark_rows(toy, mix(step, slot), touched);
 }
 
+bool toy_nonfinite(const struct toy *toy, uint64_t step)
+{
+    const struct sim_options *o = toy->options;
+    uint64_t count = o->nonfinite_steps ? o->nonfinite_steps : 1;
+    return o->nonfinite_at && step + 1 >= o->nonfinite_at && step + 1 < o->nonfinite_at + count;
+}
+
 /* As many rows as the slot has samples; of the row-sparse tensor only the slot's rows are read. */
 size_t toy_vectors(const struct toy *toy, uint64_t step, uint32_t slot, const float *weights,
                    float vectors[TOY_ROWS_MAX * TOY_VECTOR])
@@ -96,7 +103,7 @@ size_t toy_vectors(const struct toy *toy, uint64_t step, uint32_t slot, const fl
         uint64_t row = mix(key, i % ROWS_OF_A_SLOT) % toy->rows;
         vectors[i] = noise(mix(key, 1000 + i)) + dense[i] + weights[toy->at + row * toy->cols];
     }
-    if (step + 1 == toy->options->nonfinite_at)
+    if (toy_nonfinite(toy, step))
         vectors[0] = NAN;
     return count;
 }
@@ -133,7 +140,7 @@ static bool toy_slot(const struct toy *toy, uint64_t step, uint32_t slot, const 
         }
     }
     stats->loss += 1 + noise(key);
-    if (step + 1 == toy->options->nonfinite_at)
+    if (toy_nonfinite(toy, step))
         grad[toy->spans[3].offset] = NAN;
     return true;
 }
@@ -212,6 +219,8 @@ void toy_job(struct sb_job *job, const struct sim_options *options)
     set(job, text);
     snprintf(text, sizeof(text), "save_steps=%" PRIu64, options->save_steps);
     set(job, text);
+    if (options->skip_nonfinite)
+        set(job, "nan_policy=skip");
     if (options->keep_first) {
         set(job, "load_best_model_at_end=true");
         set(job, "metric_for_best_model=samples");
@@ -273,6 +282,8 @@ void sim_reference(const struct sim_options *options, struct sim_result *result)
         struct sb_stats stats;
         struct toy_group group = group_of(&toy, step, result->weights, floats);
         toy_node(&toy, step, 1, result->weights, group, grad, touched, &stats);
+        if (options->skip_nonfinite && toy_nonfinite(&toy, step))
+            stats = (struct sb_stats){0};
         double targets = stats.targets, norm = targets > 0 ? norm_of(&toy, grad) / targets : 0;
         double clip = fmin(1.0, job.max_grad_norm / (norm + 1e-6));
         result->steps[step] =

@@ -21,6 +21,9 @@ struct toy {
 void toy_init(struct toy *toy, const struct sim_options *options);
 void toy_first_weights(const struct toy *toy, float *weights);
 
+/* Its gradient is planted with a number that is not finite. */
+bool toy_nonfinite(const struct toy *toy, uint64_t step);
+
 /* The vectors that a slot publishes: up to TOY_ROWS_MAX rows.  Returns the number of floats. */
 size_t toy_vectors(const struct toy *toy, uint64_t step, uint32_t slot, const float *weights,
                    float vectors[TOY_ROWS_MAX * TOY_VECTOR]);

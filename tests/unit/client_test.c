@@ -251,7 +251,7 @@ static void join(struct play *play, uint64_t step)
 
 static void push_node(struct play *play, uint32_t node, float *dense, const struct sb_stats *stats)
 {
-    sb_client_push_node(play->client, play->now, node, dense, NULL, NULL, 0, stats, 0.5,
+    sb_client_push_node(play->client, play->now, node, dense, NULL, NULL, 0, stats, UINT32_MAX, 0.5,
                         count_released, &play->released, &play->out);
 }
 
@@ -536,7 +536,7 @@ static void rows_are_wanted_and_pushed_by_part(void **state)
     float *values = calloc(3 * 4096, sizeof(float));
     struct sb_stats stats = {0};
     sb_client_push_node(play.client, play.now, 1, dense, (uint32_t[]){52, 53, 105}, values, 3,
-                        &stats, 0, count_released, &play.released, &play.out);
+                        &stats, UINT32_MAX, 0, count_released, &play.released, &play.out);
     for (size_t i = 0; i < 3; i++) {
         Sb__Head *head = sb_msg_open(play.out.items[i].msg, NULL);
         const struct sb_msg *msg = play.out.items[i].msg;

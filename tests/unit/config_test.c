@@ -72,7 +72,7 @@ static void defaults_are_hugging_faces(void **state)
     assert_true(job.hidden_dropout_prob == -1);
     assert_true(job.shuffle);
     assert_false(job.header);
-    assert_int_equal(job.save_steps, 500);
+    assert_int_equal(job.save_steps, 0);
     assert_string_equal(job.lr_scheduler_type, "linear");
     assert_string_equal(job.metrics_address, "127.0.0.1:0");
     assert_int_equal(job.train_file.count, 0);

@@ -7,7 +7,7 @@
 static const char history[] =
     "{\"global_step\": 4, \"max_steps\": 4, \"epoch\": 2.0, \"num_train_epochs\": 2.0,"
     " \"train_loss\": 0.5, \"train_runtime\": 2.0, \"train_samples\": 12, \"train_tokens\": 100,"
-    " \"train_batch_size\": 3, \"logging_steps\": 2, \"eval_steps\": 4, \"save_steps\": 500,"
+    " \"train_batch_size\": 3, \"logging_steps\": 2, \"eval_steps\": 4, \"save_steps\": 0,"
     " \"log_history\": [{\"loss\": 0.6, \"step\": 2},"
     " {\"eval_loss\": 0.4, \"eval_labels\": [\"a\", \"b\"],"
     " \"eval_confusion_matrix\": [[1, 0], [0, 1]], \"step\": 4}]}";

@@ -49,6 +49,9 @@ void sb_grad_clear(struct sb_grad *grad, const struct sb_params *params, struct 
 /* left += right: the fold of two sibling nodes. */
 void sb_grad_add(struct sb_grad *left, const struct sb_grad *right, const struct sb_params *params,
                  struct sb_pool *pool);
+/* None of its numbers is NaN or infinite. */
+bool sb_grad_finite(const struct sb_grad *grad, const struct sb_params *params,
+                    struct sb_pool *pool);
 
 /*
  * Can this model take this batch?  Ids, token types and lengths come from files: a pass asserts

@@ -4,6 +4,7 @@
 #include "err.h"
 #include "vec.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,34 @@ void sb_grad_add(struct sb_grad *left, const struct sb_grad *right, const struct
     run_dense(left->dense, right->dense, params, pool);
     if (right->row_count > 0)
         merge_rows(left, right->rows, right->values, right->row_count, row_width(params));
+}
+
+/* ---- is it finite? ---- */
+
+struct finite_run {
+    const struct sb_params *params;
+    const float *dense;
+    atomic_bool bad;
+};
+
+static void finite_tile(void *context, size_t tile, size_t thread)
+{
+    (void)thread;
+    struct finite_run *run = context;
+    const struct sb_tensor *tensor = &run->params->tensors[tile];
+    if (tensor->trainable && !tensor->row_sparse &&
+        !sb_all_finite(run->dense + tensor->offset, sb_tensor_count(tensor)))
+        atomic_store(&run->bad, true);
+}
+
+bool sb_grad_finite(const struct sb_grad *grad, const struct sb_params *params,
+                    struct sb_pool *pool)
+{
+    struct finite_run run = {.params = params, .dense = grad->dense};
+    sb_pool_run(pool, params->count, finite_tile, &run);
+    return !atomic_load(&run.bad) &&
+           (grad->row_count == 0 ||
+            sb_all_finite(grad->values, grad->row_count * row_width(params)));
 }
 
 static int compare_ids(const void *a, const void *b)

@@ -82,6 +82,13 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
                         struct sb_stats *stats, struct sb_err *err);
 
 /*
+ * The samples of one slot of a training step, by their number in the training data: valid until the
+ * next call on the task.  0 where slots are made of something else (embed, setfit).
+ */
+size_t sb_task_train_samples(struct sb_task *task, uint64_t step, uint32_t slot,
+                             const uint64_t **samples);
+
+/*
  * A loss that compares the items of different slots.  Every slot publishes its vectors first; the
  * vectors of all slots, one after the other, are the step's group, and sb_task_set_group must have
  * seen it before the first sb_task_train_slot of the step.

@@ -114,6 +114,20 @@ long sb_task_train_slot(struct sb_task *task, uint64_t step, uint32_t slot, stru
     return (long)mine.count;
 }
 
+size_t sb_task_train_samples(struct sb_task *task, uint64_t step, uint32_t slot,
+                             const uint64_t **samples)
+{
+    struct step_samples all;
+    struct slot_samples mine = {.count = 0};
+    if (!task->embedding) {
+        sb_arena_reset(&task->step_arena);
+        samples_of_step(&all, task, step);
+        pick_slot(&mine, &all, slot, &task->step_arena);
+    }
+    *samples = mine.samples;
+    return mine.count;
+}
+
 bool sb_task_grouped(const struct sb_task *task)
 {
     return task->embedding && sb_embedding_loss_of_group(task->embedding->options.loss);

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Numbers gone wrong, from outside: the step, the slot and the samples are named; steps are skipped as often as the job says.
+# shellcheck source=tests/support/cluster.sh
+source "$(dirname "$0")/../support/cluster.sh"
+set +e # commands that fail are what is looked at here
+need_shared
+small_data
+
+# A model whose numbers are all finite, and whose first layer overflows.
+model=$work/model
+mkdir "$model"
+cp "$shared"/data/models/bert-tiny-general/{config.json,vocab.txt,tokenizer_config.json} "$model"
+/usr/bin/python3 - "$shared/data/models/bert-tiny-general/model.safetensors" "$model/model.safetensors" <<'PY'
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+size = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + size])
+name = next(n for n in header if n.endswith("layer.0.output.dense.weight"))
+begin, end = header[name]["data_offsets"]
+assert header[name]["dtype"] == "F32"
+data[8 + size + begin:8 + size + end] = struct.pack("<f", 3e38) * ((end - begin) // 4)
+open(sys.argv[2], "wb").write(data)
+PY
+# job NAME LINE...
+job() {
+    local name=$1
+    shift
+    small_job "$name" classify "$work/$name" "$@"
+    sed -i "s#^config_name: .*#model_name_or_path: $model#; /^tokenizer_name/d" "$work/$name.yaml"
+}
+names_samples() { grep -q "of slot 0 is not finite; its samples, counted from 0: [0-9]" "$work/stderr" "$work/stdout"; }
+
+job stops
+exits "a step that is not finite ends the run and names slot and worker" 65 "slot 0, computed by worker 0" \
+    "$build/shardbert" train "$work/stops.yaml" --set threads=1 --quiet
+is "and the samples" "$(names_samples && echo named)" named
+exits "so it does in a run of processes" 65 "slot 0, computed by worker" \
+    "$build/shardbert" train "$work/stops.yaml" --fresh --servers 2 --workers 2 --set threads=1 --quiet
+is "with the samples" "$(names_samples && echo named)" named
+job skips "nan_policy: skip" "max_skipped_steps: 3"
+exits "three skipped steps in a row end the run" 65 "the 3rd step in a row" \
+    "$build/shardbert" train "$work/skips.yaml" --set threads=1 --quiet
