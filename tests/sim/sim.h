@@ -45,8 +45,8 @@ struct sim_options {
         nonfinite_at; /* the gradient of one slot of this step (from 1) is not a number; 0: never */
     uint64_t nonfinite_steps; /* so many steps from there on; 0: one */
     bool skip_nonfinite;      /* they are skipped */
-    uint64_t silent_at; /* worker 0 falls silent for ever at this step (from 1); 0: never */
-    uint64_t kill_at;   /* worker `killed` is gone when this many steps are committed; 0: never */
+    uint64_t silent_at;       /* worker 0 falls silent for ever at this step (from 1); 0: never */
+    uint64_t kill_at; /* worker `killed` is gone when this many steps are committed; 0: never */
     uint32_t killed;
     bool revive;      /* and comes back 3 s later as another incarnation */
     unsigned crashes; /* so many processes, drawn with their moments from the seed, die and are
