@@ -121,7 +121,8 @@ bool sb_plan_difference(const Sb__Plan *plan, const char *name, const Sb__Plan *
             NUMBERS(eval_sets[i]->slot_rows, "texts of an evaluation slot") ||
             NUMBERS(eval_sets[i]->row_kind, "kind of rows of an evaluation set") ||
             NUMBERS(eval_sets[i]->row_count, "rows of an evaluation slot") ||
-            NUMBERS(eval_sets[i]->row_width, "numbers of an evaluation row"))
+            NUMBERS(eval_sets[i]->row_width, "numbers of an evaluation row") ||
+            TEXTS(eval_sets[i]->fingerprint, "content of an evaluation set"))
             return true;
     return TEXTS(data_fingerprint, "content of the training data");
 #undef NUMBERS

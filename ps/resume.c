@@ -1,6 +1,7 @@
 #include "resume.h"
 
 #include "arena.h"
+#include "best.h"
 #include "members.h"
 
 #include <inttypes.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-json_t *sb_plan_to_json(const Sb__Plan *plan)
+json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job)
 {
     json_t *object = json_object(), *sets = json_array(), *labels = json_array();
     json_object_set_new(object, "train_samples", json_integer((json_int_t)plan->train_samples));
@@ -23,12 +24,15 @@ json_t *sb_plan_to_json(const Sb__Plan *plan)
         json_object_set_new(entry, "name", json_string(set->name));
         json_object_set_new(entry, "slot_count", json_integer((json_int_t)set->slot_count));
         json_object_set_new(entry, "label_count", json_integer(set->label_count));
+        json_object_set_new(entry, "fingerprint", json_string(set->fingerprint));
         json_array_append_new(sets, entry);
     }
     json_object_set_new(object, "eval_sets", sets);
     for (size_t i = 0; i < plan->n_labels; i++)
         json_array_append_new(labels, json_string(plan->labels[i]));
     json_object_set_new(object, "labels", labels);
+    if (sb_best_wanted(job))
+        json_object_set_new(object, "eval_steps", json_integer((json_int_t)job->eval_steps));
     return object;
 }
 
@@ -44,8 +48,8 @@ static char *text(const json_t *value)
 }
 
 /*
- * The first difference between a plan and one of a manifest.  Evaluation sets are not compared:
- * they touch no weight, and a resumed run may be evaluated on something else.
+ * The first difference between a plan and one of a manifest.  Evaluation sets are not compared
+ * here: most runs may be resumed with others, see best_differs.
  */
 static bool plan_differs(const Sb__Plan *plan, const json_t *object, const char *name,
                          char *sentence, size_t size)
@@ -69,6 +73,43 @@ static bool plan_differs(const Sb__Plan *plan, const json_t *object, const char 
     return differs;
 }
 
+/*
+ * Where evaluations choose the model or end the run, their steps and the validation set decide the
+ * weights like any JOB setting, although both are free otherwise.  Checkpoints written before this
+ * was kept say nothing of it, and are believed.
+ */
+static bool best_differs(const struct sb_resume_run *run, const json_t *there, const char *name,
+                         char *sentence, size_t size)
+{
+    const json_t *steps = json_object_get(there, "eval_steps"), *entry;
+    const char *ours = "", *theirs = "";
+    size_t i;
+    if (!sb_best_wanted(run->job) || !json_is_integer(steps))
+        return false;
+    if ((uint64_t)json_integer_value(steps) != run->job->eval_steps) {
+        snprintf(sentence, size,
+                 "eval_steps is %" PRIu64 " in this run, %" PRIu64 " in %s, and the evaluations "
+                 "decide which model is the best",
+                 run->job->eval_steps, (uint64_t)json_integer_value(steps), name);
+        return true;
+    }
+    for (i = 0; i < run->plan->n_eval_sets; i++)
+        if (!strcmp(run->plan->eval_sets[i]->name, "validation"))
+            ours = run->plan->eval_sets[i]->fingerprint;
+    json_array_foreach(json_object_get(there, "eval_sets"), i, entry)
+    {
+        if (!strcmp(text(json_object_get(entry, "name")), "validation"))
+            theirs = text(json_object_get(entry, "fingerprint"));
+    }
+    if (!strcmp(ours, theirs))
+        return false;
+    snprintf(sentence, size,
+             "validation_file has another content than in %s, and the evaluations decide which "
+             "model is the best",
+             name);
+    return true;
+}
+
 static int check_belongs(const struct sb_resume_run *run, const char *folder,
                          const struct sb_ckpt_manifest *manifest, struct sb_err *err)
 {
@@ -80,6 +121,11 @@ static int check_belongs(const struct sb_resume_run *run, const char *folder,
                           sentence);
     if (plan_differs(run->plan, manifest->plan, name, sentence, sizeof(sentence)))
         return sb_err_set(err, SB_ERR_CONFIG, "%s is of other data: %s; use --fresh to start over",
+                          name, sentence);
+    if (best_differs(run, manifest->plan, name, sentence, sizeof(sentence)))
+        return sb_err_set(err, SB_ERR_CONFIG,
+                          "%s is of other evaluations: %s; use --fresh to "
+                          "start over",
                           name, sentence);
     if (run->layout != manifest->layout)
         return sb_err_set(err, SB_ERR_CONFIG,

@@ -26,6 +26,7 @@ int sb_resume_find(const struct sb_disk *disk, const struct sb_resume_run *run, 
                    struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
                    void *damaged_context, struct sb_err *err);
 
-json_t *sb_plan_to_json(const Sb__Plan *plan);
+/* With what decides which evaluation is the best, if the job wants to know that. */
+json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job);
 
 #endif

@@ -54,6 +54,7 @@ void sb_plan_of_task(struct sb_plan *out, const struct sb_task *task)
         out->evals[i] = (Sb__EvalSet)SB__EVAL_SET__INIT;
         out->evals[i].name = (char *)(uintptr_t)task->evals[i].name;
         out->evals[i].slot_count = task->evals[i].slot_count;
+        out->evals[i].fingerprint = (char *)(uintptr_t)sb_dataset_fingerprint(task->evals[i].data);
         if (task->embed) {
             bool scored = sb_dataset_pair_form(task->evals[i].data) == SB_PAIR_SCORED;
             out->evals[i].row_kind = scored ? SB__ROW_KIND__ROW_SCORED : SB__ROW_KIND__ROW_RANKED;
