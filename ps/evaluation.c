@@ -154,8 +154,9 @@ size_t sb_evaluation_vectors(const struct sb_evaluation *evaluation, float **x, 
     return n;
 }
 
-/* Counts are not negative; rows are numbers, and of as many samples as there are.  The sums of a
- * regression are whatever its numbers are, or none if the model blew up. */
+/* Counts are not negative; rows are of as many samples as there are.  What rows hold, and the sums
+ * of a regression, are whatever the model says, or no numbers if it blew up: then there is no
+ * score. */
 static bool is_valid(const Sb__EvalSet *set, const double *sums, size_t count)
 {
     double samples = sums[SB_SUM_SAMPLES];
@@ -163,10 +164,10 @@ static bool is_valid(const Sb__EvalSet *set, const double *sums, size_t count)
         return false;
     if (set->vector_size)
         return labels_valid(sums + SB_SUM_COUNT, set);
-    if (!set->n_types && !set->row_kind && set->problem == SCORE)
+    if (set->row_kind || (!set->n_types && set->problem == SCORE))
         return true;
     for (size_t i = SB_SUM_COUNT; i < count; i++)
-        if (set->row_kind ? !isfinite(sums[i]) : !(sums[i] >= 0 && sums[i] <= 1e18))
+        if (!(sums[i] >= 0 && sums[i] <= 1e18))
             return false;
     return true;
 }

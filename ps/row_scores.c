@@ -36,6 +36,9 @@ static void add_correlations(json_t *results, const char *prefix, const double *
 static void add_accuracy(json_t *results, const char *prefix, const double *rows, size_t count)
 {
     size_t right = 0;
+    for (size_t i = 0; i < SB_SCORED_ROW_WIDTH * count; i++)
+        if (!isfinite(rows[i]))
+            return; /* a model that blew up has no accuracy */
     for (size_t i = 0; i < count; i++)
         right += rows[SB_SCORED_ROW_WIDTH * i] > rows[SB_SCORED_ROW_WIDTH * i + 1];
     set_score(results, prefix, "accuracy", (double)right / (double)count,
