@@ -24,7 +24,7 @@
 
 enum task { TASK_NONE, TASK_MLM, TASK_CLASSIFY, TASK_NER, TASK_EMBED };
 
-enum { PASS_TOKENS = 4096, STRIDE = 32, FINE_BLOCKS = 32, RECORDED_BYTES = 64 };
+enum { PASS_TOKENS = 4096, STRIDE = 32, RECORDED_BYTES = 64 };
 
 struct eval {
     const char *model;
@@ -379,15 +379,10 @@ struct cut {
     uint64_t slot_samples, slot_count, block_slots;
 };
 
-/*
- * As training evaluates, so that both give the same sums and intervals; but a set that is too small
- * for intervals then is cut finer.
- */
+/* As training evaluates, so that both give the same sums and intervals. */
 static struct cut cut_samples(uint64_t count)
 {
-    struct cut cut = {.slot_samples = SB_EVAL_SLOT_SAMPLES};
-    if (count <= (SB_BOOTSTRAP_BLOCKS_MIN - 1) * SB_EVAL_SLOT_SAMPLES)
-        cut.slot_samples = (count + FINE_BLOCKS - 1) / FINE_BLOCKS;
+    struct cut cut = {.slot_samples = sb_evaluate_slot_samples(count)};
     cut.slot_count = (count + cut.slot_samples - 1) / cut.slot_samples;
     cut.block_slots = sb_block_slots(cut.slot_count);
     return cut;

@@ -260,8 +260,10 @@ static int settle_stage(struct sb_pipeline *pipeline, size_t index, const uint64
         rc = settle_seeds(pipeline, index, &job, seeds, seed_count, err);
     stage->task = sb_strdup(job.task ? job.task : "");
     stage->own_cache = job.cache_dir != NULL;
+    /* What a job file of its own names is for its own runs: a pipeline must not write over those. */
+    bool named = job.output_dir && find(stage->map, "output_dir");
     stage->output_dir = sb_strdup(
-        job.output_dir ? job.output_dir : sb_path_join(folder, pipeline->output_dir, stage->name));
+        named ? job.output_dir : sb_path_join(folder, pipeline->output_dir, stage->name));
     sb_job_release(&job);
     return rc;
 }

@@ -1,10 +1,20 @@
 #include "evaluate.h"
 
+#include "interval.h"
+
 #include "embed_head.h"
 
 #include "label_scores.h"
 
 #include <stdlib.h>
+
+uint64_t sb_evaluate_slot_samples(uint64_t count)
+{
+    enum { FINE_SLOTS = 32 };
+    if (count > (SB_BOOTSTRAP_BLOCKS_MIN - 1) * SB_EVAL_SLOT_SAMPLES)
+        return SB_EVAL_SLOT_SAMPLES;
+    return count ? (count + FINE_SLOTS - 1) / FINE_SLOTS : 1;
+}
 
 struct sb_rng sb_evaluate_mask_key(void)
 {

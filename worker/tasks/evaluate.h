@@ -10,6 +10,14 @@
 #include "entities.h"
 #include "sentence.h"
 
+enum { SB_EVAL_SLOT_SAMPLES = 64 };
+
+/*
+ * Samples of an evaluation slot, at most SB_EVAL_SLOT_SAMPLES: of a set of `count` so many that
+ * there are enough slots to draw intervals from.
+ */
+uint64_t sb_evaluate_slot_samples(uint64_t count);
+
 /* The masks of every evaluation: the same text is masked the same way, for ever. */
 struct sb_rng sb_evaluate_mask_key(void);
 

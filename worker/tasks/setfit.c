@@ -88,6 +88,7 @@ static void add_head_set(struct sb_task *task)
         .data = task->train,
         .samples = chosen->samples,
         .sample_count = chosen->count,
+        .slot_samples = SB_EVAL_SLOT_SAMPLES,
         .slot_count = (chosen->count + SB_EVAL_SLOT_SAMPLES - 1) / SB_EVAL_SLOT_SAMPLES,
     };
 }

@@ -290,8 +290,11 @@ static int open_all_data(struct sb_task *task, struct data_request request, stru
         if (open_data(&set->data, task, &request, err) < 0)
             return -1;
         set->name = sets[i].name;
+        set->slot_samples = SB_EVAL_SLOT_SAMPLES;
+        if (!task->embed)
+            set->slot_samples = sb_evaluate_slot_samples(sb_dataset_count(set->data));
         set->slot_count =
-            (sb_dataset_item_count(set->data) + SB_EVAL_SLOT_SAMPLES - 1) / SB_EVAL_SLOT_SAMPLES;
+            (sb_dataset_item_count(set->data) + set->slot_samples - 1) / set->slot_samples;
         task->eval_count++;
     }
     return 0;

@@ -14,21 +14,22 @@
 #include "dataset.h"
 #include "embedding.h"
 #include "entities.h"
+#include "evaluate.h"
 #include "few_shot.h"
 #include "model_files.h"
 #include "pool.h"
 #include "sentence.h"
 #include "wordpiece.h"
 
-enum { SB_EVAL_SLOT_SAMPLES = 64, SB_EVAL_SETS = 3 };
+enum { SB_EVAL_SETS = 3 };
 
 struct sb_eval_set {
     const char *name; /* "validation", "test"; setfit: "head" */
     struct sb_dataset *data;
     const uint64_t *samples; /* [sample_count] not owned; NULL: all of data, in their order */
     uint64_t sample_count;
-    uint64_t slot_count;
-    struct sb_pair_items *items; /* embed: what its slots are made of; else NULL */
+    uint64_t slot_count, slot_samples; /* at most SB_EVAL_SLOT_SAMPLES each */
+    struct sb_pair_items *items;       /* embed: what its slots are made of; else NULL */
     struct sb_embedding *embedding;
 };
 

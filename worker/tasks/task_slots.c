@@ -150,8 +150,8 @@ static void range_of_eval_slot(uint64_t *first, uint64_t *end, const struct sb_e
                                uint64_t slot)
 {
     uint64_t n = set->samples ? set->sample_count : sb_dataset_count(set->data);
-    *first = slot * SB_EVAL_SLOT_SAMPLES;
-    *end = n - *first < SB_EVAL_SLOT_SAMPLES ? n : *first + SB_EVAL_SLOT_SAMPLES;
+    *first = slot * set->slot_samples;
+    *end = n - *first < set->slot_samples ? n : *first + set->slot_samples;
 }
 
 static void samples_of_eval_slot(struct slot_samples *mine, struct sb_task *task,
