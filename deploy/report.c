@@ -339,6 +339,9 @@ void sb_report_event(void *context, const struct sb_event *event)
     case SB_EVENT_NOTE:
         sb_log_event("note", sb_u64("step", event->step), sb_text("text", event->text));
         break;
+    case SB_EVENT_WARNING:
+        sb_log_warning("%s", event->text);
+        break;
     case SB_EVENT_SAVE_FAILED:
         sb_log_warning("checkpoint of step %llu failed: %s; training goes on",
                        (unsigned long long)event->step, event->text);

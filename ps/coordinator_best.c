@@ -101,6 +101,20 @@ bool sb_coordinator_reload_due(const struct sb_coordinator *c)
            best->step != c->step && c->options->disk;
 }
 
+void sb_coordinator_say_best_lost(struct sb_coordinator *c)
+{
+    char sentence[256];
+    const struct sb_best *best = &c->history.best;
+    if (!c->job->load_best_model_at_end || c->reloaded || !best->known || best->step == c->step)
+        return;
+    snprintf(sentence, sizeof(sentence),
+             "the best model, of step %" PRIu64
+             ", cannot be taken: its checkpoint was not written; "
+             "this is the model of the last step, %" PRIu64,
+             best->step, c->step);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_WARNING, .text = sentence});
+}
+
 /* The weights come back as those of one step more: whoever wants weights asks by the step. */
 void sb_coordinator_begin_reload(struct sb_coordinator *c, struct sb_outbox *out)
 {

@@ -8,8 +8,9 @@
  *   coordinator_leave.c   workers that leave, and a run that has too few
  *   coordinator_recover.c terms; what happens when a server or a worker comes back
  *   coordinator_nonfinite.c  steps whose numbers are not finite
- *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on, which decides between
- * them coordinator_finish.c  FINISHING
+ *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on: what is next?
+ *   coordinator_best.c    judging evaluations; RELOADING
+ *   coordinator_finish.c  FINISHING
  */
 #ifndef SB_COORDINATOR_INSIDE_H
 #define SB_COORDINATOR_INSIDE_H
@@ -146,6 +147,8 @@ void sb_coordinator_judge(struct sb_coordinator *c, const json_t *results);
 /* The metric that the job names is one that its evaluations have. */
 int sb_coordinator_check_metric(const struct sb_coordinator *c, struct sb_err *err);
 bool sb_coordinator_reload_due(const struct sb_coordinator *c);
+/* At the end: the best model is wanted, and is neither this one nor on the disk. */
+void sb_coordinator_say_best_lost(struct sb_coordinator *c);
 void sb_coordinator_begin_reload(struct sb_coordinator *c, struct sb_outbox *out);
 /* RELOADING: as far as the servers have come. */
 void sb_coordinator_go_on_reloading(struct sb_coordinator *c, struct sb_outbox *out);

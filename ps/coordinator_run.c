@@ -149,6 +149,7 @@ void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
     } else if (reload) {
         sb_coordinator_begin_reload(c, out);
     } else if (at_end) {
+        sb_coordinator_say_best_lost(c);
         sb_coordinator_finish(c, 0, "", out);
     } else if (sb_coordinator_count_workers(c) < c->job->min_workers) {
         sb_coordinator_move(c, SB_COORDINATOR_SHORT);
@@ -318,6 +319,19 @@ static void end_evaluation(struct sb_coordinator *c, struct sb_outbox *out)
     sb_coordinator_go_on(c, out);
 }
 
+/* As scikit-learn does: the head is of use, but another number of iterations would make another. */
+static void warn_of_head(struct sb_coordinator *c)
+{
+    const struct sb_logreg_report *report = &c->head.report;
+    char sentence[256];
+    if (report->converged || report->iterations < c->job->head_max_iter)
+        return;
+    snprintf(sentence, sizeof(sentence),
+             "the head did not converge in %" PRIu32 " iterations; raise head_max_iter",
+             report->iterations);
+    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_WARNING, .text = sentence});
+}
+
 static void end_head(struct sb_coordinator *c, struct sb_outbox *out)
 {
     struct sb_err err = SB_ERR_INIT;
@@ -335,6 +349,7 @@ static void end_head(struct sb_coordinator *c, struct sb_outbox *out)
                                              .seconds = sb_coordinator_seconds(c, c->began_ns)});
     free(text);
     json_decref(fit);
+    warn_of_head(c);
     sb_coordinator_go_on(c, out);
 }
 

@@ -34,6 +34,7 @@ enum sb_event_kind {
     SB_EVENT_LOST,      /* a peer is silent, or another has taken its place; text = sentence */
     SB_EVENT_SLOW,      /* a worker; text = sentence: who computes its share too */
     SB_EVENT_NOTE,      /* what was decided; text = sentence */
+    SB_EVENT_WARNING,   /* what a person should know of the result; text = sentence */
     SB_EVENT_RECOVERED, /* at the end, if any was lost: text = what came back and was done again */
     SB_EVENT_DAMAGED,   /* a checkpoint that does not verify and is passed over; text = sentence */
 };

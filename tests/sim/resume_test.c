@@ -145,6 +145,25 @@ static void a_failed_write_costs_only_that_checkpoint(void **state)
     sim_disk_free(&disk);
 }
 
+/* The disk was full when the best was to be kept: who asked for it hears that this is another. */
+static void a_best_model_that_was_not_kept_is_missed_aloud(void **state)
+{
+    (void)state;
+    struct sim_result run;
+    for (unsigned failures = 0; failures < 2; failures++) {
+        struct sb_disk *disk = sim_disk_new();
+        struct sim_options options = options_of(1, 2, 2, disk);
+        options.keep_first = true;
+        sim_disk_fail_writes(disk, failures);
+        sim_run(&options, &run);
+        assert_int_equal(run.code, 0);
+        assert_int_equal(run.save_failures, failures);
+        assert_int_equal(run.warnings, failures);
+        sim_result_release(&run);
+        sim_disk_free(&disk);
+    }
+}
+
 static void a_stop_without_a_checkpoint_says_so(void **state)
 {
     (void)state;
@@ -222,6 +241,7 @@ int main(void)
         cmocka_unit_test(the_best_model_is_the_same_wherever_the_run_was_stopped),
         cmocka_unit_test(a_run_that_saves_often_equals_one_that_does_not),
         cmocka_unit_test(a_failed_write_costs_only_that_checkpoint),
+        cmocka_unit_test(a_best_model_that_was_not_kept_is_missed_aloud),
         cmocka_unit_test(a_stop_without_a_checkpoint_says_so),
         cmocka_unit_test(a_finished_run_starts_and_ends_again_without_a_step),
         cmocka_unit_test(other_settings_are_refused_with_the_key),

@@ -494,6 +494,9 @@ static void on_event(void *context, const struct sb_event *event)
     case SB_EVENT_SAVE_FAILED:
         result->save_failures++;
         break;
+    case SB_EVENT_WARNING:
+        result->warnings++;
+        break;
     case SB_EVENT_LOST:
         result->lost++;
         break;

@@ -77,7 +77,7 @@ struct sim_result {
     struct sim_step *steps; /* of the steps that this run committed */
     size_t step_count;
     char *history; /* of FINISH */
-    unsigned saves, save_failures, waitings, evaluations, lost, slow;
+    unsigned saves, save_failures, warnings, waitings, evaluations, lost, slow;
     unsigned left;       /* workers that got a signal */
     unsigned stalled;    /* freezes and hangs that came to pass */
     uint64_t duplicates; /* pushes that were answered DUPLICATE or STALE */
