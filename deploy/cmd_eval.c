@@ -300,8 +300,8 @@ static int open_data(struct eval *eval, struct sb_err *err)
     enum sb_dataset_kind kind = eval->task == TASK_NER     ? SB_DATA_WORDS
                                 : eval->task == TASK_EMBED ? SB_DATA_PAIRS
                                                            : SB_DATA_LABELLED;
-    if (eval->task == TASK_MLM)
-        sb_assert(sb_dataset_mlm_kind(&kind, eval->grouping));
+    bool known = eval->task != TASK_MLM || sb_dataset_mlm_kind(&kind, eval->grouping);
+    sb_assert(known);
     bool named = labelled && (eval->task == TASK_NER || config->problem != SB_REGRESSION);
     char cache_dir[SB_PATH_BYTES];
     sb_path_join(cache_dir, place && *place ? place : "/tmp", "shardbert-eval-XXXXXX");

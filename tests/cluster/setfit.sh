@@ -33,6 +33,11 @@ tuned=$(value "$work/out/eval_results.json" eval_accuracy)
 check "a tuned body beats the frozen one on planted classes ($frozen, $tuned)" \
     python3 -c "import sys; sys.exit(not $tuned > $frozen + 0.08)"
 
+run untouched "$build/shardbert" train "$work/job.yaml" --set threads=1 --set freeze=body --set "output_dir=$work/untouched" || true
+is "freeze: body takes no step and fits a head on the body as it is" \
+    "$(grep -o "steps=0 " "$work/untouched.log" | head -1)$(value "$work/untouched/eval_results.json" eval_accuracy | cut -c1-8)" \
+    "steps=0 ${frozen:0:8}"
+
 small=(--set max_steps=8 --set slots=4 --set threads=1 --set save_steps=4)
 run one "$build/shardbert" train "$work/job.yaml" "${small[@]}" --set "output_dir=$work/one" || true
 for shape in 1x2 2x3; do

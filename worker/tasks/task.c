@@ -358,6 +358,10 @@ static int init_params(struct sb_task *task, struct sb_err *err)
     for (size_t i = 0; i < bert->params.count; i++)
         if (bert->params.tensors[i].trainable)
             return 0;
+    if (task->setfit) { /* the body stays as it is, and its vectors get a head */
+        task->total_steps = 0;
+        return 0;
+    }
     sb_err_set(err, SB_ERR_CONFIG, "freeze leaves no tensor to train");
     return sb_job_place(task->job, "freeze", err);
 }

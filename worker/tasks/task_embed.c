@@ -36,7 +36,8 @@ static int choose_loss(enum sb_embedding_loss *loss, const struct sb_task *task,
     *loss = sb_pair_loss_default(form);
     if (!given(job->loss))
         return 0;
-    sb_assert(sb_embedding_loss_find(loss, job->loss));
+    bool known = sb_embedding_loss_find(loss, job->loss); /* or the job would have been refused */
+    sb_assert(known);
     const char *needs = sb_pair_loss_needs(*loss, form);
     if (!needs)
         return 0;
