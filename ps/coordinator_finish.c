@@ -132,11 +132,12 @@ static void say_unwritten(struct sb_coordinator *c, const char *name)
 void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *out)
 {
     if (!c->workers_finished) {
-        /* After a good end the export of a big model may take its time; after trouble nobody is
-         * waited for long. */
+        /* After a good end the export of a big model may take its time; nobody else is waited for
+         * long. */
+        bool writing = c->finish_code == 0 && !c->workers[c->lease].bye;
         bool patience_over =
-            c->finish_code == 0 ? sb_coordinator_seconds(c, c->progress_ns) > c->job->step_timeout_s
-                                : c->finish_rounds >= ROUNDS;
+            writing ? sb_coordinator_seconds(c, c->progress_ns) > c->job->step_timeout_s
+                    : c->finish_rounds >= ROUNDS;
         if (!workers_gone(c) && !patience_over)
             return;
         if (c->finish_code == 0 && !c->workers[c->lease].bye)

@@ -565,7 +565,9 @@ void sb_client_bye(struct sb_client *client, uint64_t now_ns, struct sb_outbox *
     Sb__Bye bye = SB__BYE__INIT;
     head.body_case = SB__HEAD__BODY_BYE;
     head.bye = &bye;
-    sb_outbox_put(out, SB_PEER_COORDINATOR, sb_client_make(client, &head, NULL, NULL));
+    /* Nobody is here to repeat it later, and a lost one would be waited for: more than once. */
+    for (int times = 0; times < 3; times++)
+        sb_outbox_put(out, SB_PEER_COORDINATOR, sb_client_make(client, &head, NULL, NULL));
     client->said_bye = true;
     client->state = SB_CLIENT_OVER;
     drop_all_work(client);

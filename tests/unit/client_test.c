@@ -662,9 +662,9 @@ static void finish_waits_for_the_export_and_is_answered_for_ever(void **state)
     assert_int_equal(play.out.count, 0);
     sb_client_bye(play.client, play.now, &play.out);
     assert_int_equal(sb_client_state(play.client), SB_CLIENT_OVER);
-    assert_int_equal(count_of(&play, SB__HEAD__BODY_BYE), 1);
+    assert_int_equal(count_of(&play, SB__HEAD__BODY_BYE), 3);
     say_finish(&play, 9, 130, "");
-    assert_int_equal(count_of(&play, SB__HEAD__BODY_BYE), 2);
+    assert_int_equal(count_of(&play, SB__HEAD__BODY_BYE), 4);
     const char *sentence;
     assert_int_equal(sb_client_code(play.client, &sentence), 130);
     assert_string_equal(sentence, "stopped");
