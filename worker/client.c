@@ -21,10 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SILENCE_NS                                                                                 \
-    (UINT64_C(5) * 1000000000) /* then the coordinator is asked for a sign of life                 \
-                                */
-
 /* ---- life ---- */
 
 struct sb_msg *sb_client_make(struct sb_client *client, Sb__Head *head, struct sb_frame *frame0,
@@ -461,6 +457,7 @@ void sb_client_handle(struct sb_client *client, uint64_t now_ns, uint64_t peer, 
 void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox *out)
 {
     uint32_t retry_ms = client->options.retry_ms;
+    uint64_t silence_ns = retry_ms * UINT64_C(1000000);
     struct sb_retry *hello = &client->hello;
     if (client->state == SB_CLIENT_JOINING && !hello->sent_ns) {
         hello->sent_ns = now_ns ? now_ns : 1;
@@ -468,9 +465,11 @@ void sb_client_tick(struct sb_client *client, uint64_t now_ns, struct sb_outbox 
     } else if (client->state == SB_CLIENT_JOINING) {
         hello->tries = 0; /* peers start in any order: knock steadily */
         sb_retry_tick(hello, now_ns, 0, retry_ms, SB_PEER_COORDINATOR, out);
-    } else if (client->state == SB_CLIENT_WAITING && now_ns >= client->last_heard_ns + SILENCE_NS &&
-               now_ns >= hello->sent_ns + SILENCE_NS) {
-        hello->sent_ns = now_ns; /* the same answer comes: a sign of life */
+    } else if (client->state == SB_CLIENT_WAITING && now_ns >= client->last_heard_ns + silence_ns &&
+               now_ns >= hello->sent_ns + silence_ns) {
+        /* The same answer comes: a sign of life.  Who has no share has nothing else to send again,
+         * and a new coordinator waits for all. */
+        hello->sent_ns = now_ns;
         sb_outbox_put(out, SB_PEER_COORDINATOR, sb_msg_copy(hello->msg));
     }
     if (client->state != SB_CLIENT_OVER) {
