@@ -18,7 +18,9 @@ static int train_embedded(struct sb_role *role, struct sb_err *err)
     struct sb_place place = {.server_count = 1, .worker_count = 1, .self = SB_PEER_WORKER_BIT | 1};
     struct sb_place beside = place; /* the server's own: it keeps its name and address */
     snprintf(beside.name, sizeof(beside.name), "server 0, process %ld", (long)getpid());
-    struct sb_server *server = sb_role_server(role, &beside, &sb_disk_files);
+    struct sb_server *server = sb_role_server(role, &beside, &sb_disk_files, err);
+    if (!server)
+        return (int)err->code;
     snprintf(place.name, sizeof(place.name), "worker 0, process %ld", (long)getpid());
     place.net = sb_net_embedded_new(server, place.self);
     int code = sb_role_work(role, &place, true, err);

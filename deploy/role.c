@@ -61,6 +61,8 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
 
 void sb_role_end(struct sb_role *role)
 {
+    sb_ledger_close(&role->server_ledger);
+    sb_ledger_close(&role->worker_ledger);
     sb_report_end(&role->report);
     sb_pool_free(&role->pool);
     sb_bytes_release(&role->canonical);
@@ -128,9 +130,22 @@ int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err)
     return finished > 0 ? 0 : -1;
 }
 
-struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
-                                 const struct sb_disk *disk)
+static int keep_ledger(struct sb_ledger **ledger, const struct sb_role *role, const char *name,
+                       const struct sb_place *place, struct sb_err *err)
 {
+    const char *dir = role->args.job.ledger_dir;
+    uint64_t peer = strcmp(name, "server") ? place->self : place->index;
+    if (!dir || !*dir ||
+        sb_ledger_open(ledger, dir, name, place->index, place->life, peer, err) == 0)
+        return 0;
+    return sb_err_context(err, "ledger_dir");
+}
+
+struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
+                                 const struct sb_disk *disk, struct sb_err *err)
+{
+    if (keep_ledger(&role->server_ledger, role, "server", place, err) < 0)
+        return NULL;
     struct sb_server_options options = {.index = place->index,
                                         .life = place->life,
                                         .server_count = place->server_count,
@@ -144,7 +159,9 @@ struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *pl
                                         .disk = disk,
                                         .checksum = place->net != NULL,
                                         .on_event = sb_report_event,
-                                        .event_context = &role->report};
+                                        .event_context = &role->report,
+                                        .on_entry = role->server_ledger ? sb_ledger_write : NULL,
+                                        .entry_context = role->server_ledger};
     return sb_server_new(&options, sb_clock_ns());
 }
 
@@ -196,7 +213,8 @@ int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, st
     struct sb_task *task = NULL;
     struct preparing preparing = {.role = role, .place = place, .said_ns = sb_clock_ns()};
     if (sb_task_open(&task, &role->args.job, role->pool, prepare_progress, &preparing, err) < 0 ||
-        sb_worker_check(task, err) < 0) {
+        sb_worker_check(task, err) < 0 ||
+        keep_ledger(&role->worker_ledger, role, "worker", place, err) < 0) {
         if (!embedded)
             tell_coordinator(role, place, err);
         sb_task_free(&task);
@@ -219,7 +237,9 @@ int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, st
                                         .stop_code = &sb_stop_code,
                                         .loaded = sb_report_loaded,
                                         .loaded_context = &role->report,
-                                        .connect = embedded ? NULL : connect_servers};
+                                        .connect = embedded ? NULL : connect_servers,
+                                        .on_entry = role->worker_ledger ? sb_ledger_write : NULL,
+                                        .entry_context = role->worker_ledger};
     int code = sb_worker_run(&options, err);
     sb_task_free(&task);
     return code;

@@ -5,6 +5,7 @@
 
 #include "bootstrap.h"
 #include "fingerprint.h"
+#include "ledger.h"
 #include "report.h"
 #include "run_args.h"
 #include "server.h"
@@ -17,6 +18,7 @@ struct sb_role {
     char fingerprint[SB_FINGERPRINT_BYTES];
     struct sb_pool *pool;
     struct sb_report report;
+    struct sb_ledger *server_ledger, *worker_ledger; /* NULL: none is kept */
 };
 
 /*
@@ -40,8 +42,9 @@ int sb_role_check_output(struct sb_role *role, bool owner, struct sb_err *err);
 /* 0: nothing to do, exit with 0; -1 with an empty err: go on; -1 with a sentence: trouble. */
 int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err);
 
+/* NULL and err if there can be no ledger. */
 struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
-                                 const struct sb_disk *disk);
+                                 const struct sb_disk *disk, struct sb_err *err);
 /* Opens the task and works until the end; returns the exit code. */
 int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err);
 

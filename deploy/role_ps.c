@@ -17,10 +17,12 @@ int main(int argc, char **argv)
     if (sb_place_take(&place, &role.args, true, &err) == 0 &&
         sb_report_serve(&role.report, place.index, place.index == 0 || !place.mpi, &err) == 0 &&
         (code = sb_role_skip(&role, place.index == 0, &err)) < 0 && !err.text[0]) {
-        struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files);
+        struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files, &err);
         double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
-        code = sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
-        dismissed = sb_server_over(server, NULL) >= 0;
+        if (server)
+            code =
+                sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
+        dismissed = server && sb_server_over(server, NULL) >= 0;
         sb_server_free(&server);
     }
     if (code < 0)

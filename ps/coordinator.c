@@ -74,6 +74,15 @@ void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event)
     c->options->on_event(c->options->event_context, &event);
 }
 
+void sb_coordinator_note(struct sb_coordinator *c, struct sb_entry entry)
+{
+    if (!c->options->on_entry)
+        return;
+    entry.term = c->term;
+    entry.step = entry.kind == SB_ENTRY_DECIDE ? c->step - 1 : c->step;
+    c->options->on_entry(c->options->entry_context, &entry);
+}
+
 void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state)
 {
     c->state = state;

@@ -148,5 +148,6 @@ void sb_coordinator_go_on_reloading(struct sb_coordinator *c, struct sb_outbox *
     c->commit.apply = false;
     sb_ckpt_folder(c->commit.load, c->job->output_dir, c->history.best.step);
     c->step++;
+    sb_coordinator_note(c, (struct sb_entry){.kind = SB_ENTRY_DECIDE, .what = "load"});
     sb_coordinator_send_commit(c, out);
 }

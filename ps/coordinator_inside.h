@@ -22,6 +22,8 @@ void sb_coordinator_send(struct sb_coordinator *c, struct sb_outbox *out, uint64
                          Sb__Head *head, struct sb_frame *frame);
 /* Fills in step, total and epoch. */
 void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event);
+/* For the ledger.  Fills in the term, and the step if it is not the one that ends. */
+void sb_coordinator_note(struct sb_coordinator *c, struct sb_entry entry);
 /* The one place where the state changes. */
 void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state);
 double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns);

@@ -209,6 +209,10 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
     c->commit.scale = targets > 0 ? clip / targets : 0;
     c->commit.rate = sb_schedule_rate(c->job, c->step, c->members.plan->total_steps);
     c->step++;
+    sb_coordinator_note(c, (struct sb_entry){.kind = SB_ENTRY_DECIDE,
+                                             .what = c->commit.apply ? "apply" : "skip",
+                                             .scale = c->commit.scale,
+                                             .rate = c->commit.rate});
     sb_coordinator_count_step_seconds(c);
     sb_coordinator_end_measuring(c, &sums);
     for (uint32_t i = 0; i < c->members.server_count; i++)
@@ -533,6 +537,7 @@ static void end_save(struct sb_coordinator *c, struct sb_outbox *out)
         save_failed(c, err.text, out);
         return;
     }
+    sb_coordinator_note(c, (struct sb_entry){.kind = SB_ENTRY_PUBLISH});
     c->save_cost_s = save_seconds(c);
     sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVED,
                                              .text = c->save_folder,

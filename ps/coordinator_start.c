@@ -126,6 +126,8 @@ void sb_coordinator_begin_loading(struct sb_coordinator *c, struct sb_outbox *ou
         sb_coordinator_finish(c, (int)err.code, err.text, out);
         return;
     }
+    sb_coordinator_note(c,
+                        (struct sb_entry){.kind = SB_ENTRY_TERM, .count = c->members.server_count});
     sb_coordinator_move(c, SB_COORDINATOR_LOADING);
     sb_coordinator_send_start(c, out);
 }

@@ -53,6 +53,58 @@ uint64_t sb_server_job_hash(const char *canonical)
     return sb_msg_job(canonical);
 }
 
+/* ---- the ledger ---- */
+
+static void note(struct sb_server *server, struct sb_entry entry)
+{
+    if (!server->options.on_entry)
+        return;
+    entry.term = server->shard->term;
+    entry.step = server->shard->step;
+    server->options.on_entry(server->options.entry_context, &entry);
+}
+
+static void note_served(struct sb_server *server, uint32_t part, uint64_t peer)
+{
+    note(server, (struct sb_entry){.kind = SB_ENTRY_SERVE, .part = part, .peer = peer});
+}
+
+static void note_push(struct sb_server *server, uint64_t peer, const Sb__Head *head,
+                      Sb__Answer answer)
+{
+    static const char *const words[] = {[SB__ANSWER__ANSWER_NEW] = "applied",
+                                        [SB__ANSWER__ANSWER_DUPLICATE] = "duplicate",
+                                        [SB__ANSWER__ANSWER_STALE] = "stale",
+                                        [SB__ANSWER__ANSWER_FUTURE] = "future",
+                                        [SB__ANSWER__ANSWER_BAD] = "bad"};
+    note(server, (struct sb_entry){.kind = head->push->initial ? SB_ENTRY_SEED : SB_ENTRY_PUSH,
+                                   .part = head->part,
+                                   .node = head->node,
+                                   .peer = peer,
+                                   .of_term = head->term,
+                                   .of_step = head->step,
+                                   .what = words[answer]});
+}
+
+/* A new term begins here, with these parts. */
+static void note_begin(struct sb_server *server)
+{
+    struct sb_bytes lists[2] = {SB_BYTES_INIT, SB_BYTES_INIT}; /* frozen, trained */
+    const struct sb_shard *shard = server->shard;
+    if (!server->options.on_entry)
+        return;
+    for (size_t i = 0; i < shard->mine_count; i++) {
+        struct sb_bytes *list = &lists[shard->mine[i].part->trainable];
+        sb_bytes_printf(list, "%s%" PRIu32, list->count ? "," : "", shard->mine[i].id);
+    }
+    note(server, (struct sb_entry){.kind = SB_ENTRY_BEGIN,
+                                   .count = shard->slots,
+                                   .frozen = lists[0].data,
+                                   .trained = lists[1].data});
+    sb_bytes_release(&lists[0]);
+    sb_bytes_release(&lists[1]);
+}
+
 /* ---- sending ---- */
 
 static void send_frames(struct sb_server *server, struct sb_outbox *out, uint64_t peer,
@@ -169,6 +221,7 @@ static void answer_wants(struct sb_server *server, struct sb_outbox *out)
                     whole = make_weights(server, &want);
                 sb_outbox_put(out, want.worker, sb_msg_copy(whole));
             }
+            note_served(server, want.part, want.worker);
             sb_frame_drop(&want.rows);
         }
         sb_msg_free(&whole);
@@ -205,6 +258,7 @@ static void take_push(struct sb_server *server, uint64_t now_ns, uint64_t peer,
     bool is_new = answer == SB__ANSWER__ANSWER_NEW;
     if (is_new)
         sb_shard_take(server->shard, head, msg);
+    note_push(server, peer, head, answer);
     send_ack(server, peer, head, answer, sentence, out);
     if (is_new && server->state == LOADING && sb_shard_seeded(server->shard)) {
         send_ready(server, out);
@@ -230,10 +284,12 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
     };
     if (want.rows && !sb_shard_rows_valid(shard, want.part, want.rows))
         return;
-    if (sb_shard_seeded(shard) && want.step <= shard->step)
+    if (sb_shard_seeded(shard) && want.step <= shard->step) {
         sb_outbox_put(out, peer, make_weights(server, &want));
-    else
+        note_served(server, want.part, peer);
+    } else {
         sb_wants_add(&server->wants, &want);
+    }
 }
 
 static void send_committed(struct sb_server *server, uint64_t step, struct sb_outbox *out)
@@ -264,11 +320,16 @@ static void take_commit(struct sb_server *server, uint64_t now_ns, const Sb__Hea
     if (!shard || head->term != shard->term)
         return;
     if (head->step == shard->step && *head->commit->load) {
+        note(server, (struct sb_entry){.kind = SB_ENTRY_COMMIT, .what = "load"});
         load(server, head->commit->load);
         send_committed(server, head->step, out);
         if (server->load_err.code == SB_OK)
             open_first_step(server, now_ns, out);
     } else if (head->step == shard->step && server->state == REPORTED) {
+        note(server, (struct sb_entry){.kind = SB_ENTRY_COMMIT,
+                                       .what = head->commit->apply ? "apply" : "skip",
+                                       .scale = head->commit->scale,
+                                       .rate = head->commit->rate});
         sb_shard_commit(shard, head->commit->apply, head->commit->scale, head->commit->rate);
         server->state = OPEN;
         send_committed(server, head->step, out);
@@ -348,6 +409,7 @@ static void take_start(struct sb_server *server, uint64_t now_ns, const Sb__Head
     server->state = LOADING;
     if (start->resume && restore(server, head, &server->load_err) < 0)
         sb_err_context(&server->load_err, "loading '%s'", start->checkpoint_dir);
+    note_begin(server);
     send_ready(server, out);
     if (server->load_err.code == SB_OK && sb_shard_seeded(server->shard))
         open_first_step(server, now_ns, out);
@@ -379,6 +441,8 @@ static void take_save(struct sb_server *server, const Sb__Head *head, struct sb_
         return;
     if (server->saved_step != head->step)
         save(server, head->save->folder);
+    if (server->saved_err.code == SB_OK)
+        note(server, (struct sb_entry){.kind = SB_ENTRY_SAVE});
     Sb__Head answer = SB__HEAD__INIT;
     Sb__Saved saved = SB__SAVED__INIT;
     saved.file = server->saved_file.name;

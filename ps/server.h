@@ -10,6 +10,7 @@
 #define SB_SERVER_H
 
 #include "config.h"
+#include "ledger.h"
 #include "msg.h"
 #include "pool.h"
 
@@ -68,6 +69,9 @@ struct sb_server_options {
     bool checksum; /* frames carry checksums (off inside one process) */
     void (*on_event)(void *context, const struct sb_event *event); /* may be NULL */
     void *event_context;
+    sb_ledger_fn *on_entry; /* what becomes of pushes and steps, before anybody hears of it; may be
+                               NULL */
+    void *entry_context;
 };
 
 struct sb_server;

@@ -206,6 +206,34 @@ static struct grad_buffer *take_grad(struct worker *w, struct sb_err *err)
     }
 }
 
+static void note(const struct worker *w, struct sb_entry entry)
+{
+    if (!w->options->on_entry)
+        return;
+    entry.term = sb_client_term(w->client);
+    w->options->on_entry(w->options->entry_context, &entry);
+}
+
+static void note_plan(const struct worker *w)
+{
+    note(w, (struct sb_entry){.kind = SB_ENTRY_PLAN,
+                              .count = w->task->train_count,
+                              .of_step = w->task->steps_per_epoch,
+                              .node = w->task->slots});
+}
+
+static void note_slot(const struct worker *w, uint64_t step, uint32_t slot)
+{
+    const uint64_t *samples = NULL;
+    if (!w->options->on_entry)
+        return;
+    size_t count = sb_task_train_samples(w->task, step, slot, &samples);
+    note(
+        w,
+        (struct sb_entry){
+            .kind = SB_ENTRY_SLOT, .step = step, .node = slot, .samples = samples, .count = count});
+}
+
 /*
  * The sums of one node: a leaf is a slot, an inner node left + right; an empty side counts as it
  * is. *sum is NULL when no slot under the node has a sample.  1: given up, for the run is over.
@@ -223,6 +251,8 @@ static int compute_node(struct worker *w, uint64_t step, uint32_t node, struct g
         if (!leaf)
             return run_ended(w) ? 1 : -1;
         long samples = sb_task_train_slot(task, step, node - task->slots, &leaf->grad, stats, err);
+        if (samples >= 0)
+            note_slot(w, step, node - task->slots);
         if (samples > 0)
             *sum = leaf;
         else
@@ -531,6 +561,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
                                        .checksum = options->checksum};
     w.client = sb_client_new(&client, sb_clock_ns());
     w.counts = sb_calloc(sb_task_count_count(options->task), sizeof(double));
+    note_plan(&w);
 
     int code = -1;
     while (code < 0 && sb_client_state(w.client) != SB_CLIENT_OVER) {

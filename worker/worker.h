@@ -9,6 +9,7 @@
 #define SB_WORKER_H
 
 #include "client.h"
+#include "ledger.h"
 #include "metrics.h"
 #include "net.h"
 #include "task.h"
@@ -28,6 +29,8 @@ struct sb_worker_options {
     bool checksum;
     struct sb_metrics *metrics;             /* may be NULL */
     const volatile sig_atomic_t *stop_code; /* not 0 once a signal asks for an end: 130, 143 */
+    sb_ledger_fn *on_entry;                 /* what was computed; may be NULL */
+    void *entry_context;
     /* Called once the starting weights are read or made; may be NULL. */
     void (*loaded)(void *context, const struct sb_task *task);
     void *loaded_context;

@@ -14,15 +14,16 @@ run whole "$build/shardbert" train "$work/job.yaml" --set threads=1
 
 # storm SEED RATES: 2 servers, 3 workers; the deeds of all processes are added up in $work/deeds.
 storm() {
-    rm -rf "$work/storm" "$work/deeds"
+    rm -rf "$work/storm" "$work/deeds" "$work/ledger"
     SB_CHAOS=$1:$2 SB_CHAOS_LOG="$work/deeds" LD_PRELOAD="$build/tests/chaos.so" \
         run "storm-$1" timeout -k 5 120 "$build/shardbert" train "$work/job.yaml" --servers 2 --workers 3 \
-        --set threads=1 --set "output_dir=$work/storm" && same_weights "$work/whole" "$work/storm"
+        --set threads=1 --set "output_dir=$work/storm" --set "ledger_dir=$work/ledger" && same_weights "$work/whole" "$work/storm"
 }
 
 seed=${SEED:-1}
 for rates in ${CHAOS:-20:20:20:20:0:0 20:20:20:20:20:20 50:100:50:30:20:20}; do
     check "same bits over a network of $rates" storm "$seed" "$rates"
+    check "each slot once over a network of $rates" ledger_holds "$work/ledger" 40
     deeds=$(awk '{for (i = 2; i <= NF; i++) {split($i, a, "="); n += a[2]}} END {print n + 0}' "$work/deeds")
     if [ "$deeds" -ge 50 ]; then ok "$rates: $deeds deeds were done"; else not_ok "$rates: $deeds deeds were done"; fi
     seed=$((seed + 1))

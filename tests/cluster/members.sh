@@ -12,7 +12,7 @@ run whole "$build/shardbert" train "$work/job.yaml" --set threads=1 || true
 
 out=$work/out log=$work/server.log
 common=("$work/job.yaml" --servers 1 --address="ipc://$work/socket" --set threads=1 --set logging_steps=1
-    --set "output_dir=$out" --set max_workers=3)
+    --set "output_dir=$out" --set max_workers=3 --set "ledger_dir=$work/ledger")
 
 # said WORDS: waits until the coordinator has said so.
 said() {
@@ -55,3 +55,4 @@ for i in 1 2; do
     is "worker $i ends with it" "$rc" 0
 done
 check "same bits" same_weights "$work/whole" "$out"
+check "each slot once" ledger_holds "$work/ledger" 60

@@ -21,9 +21,10 @@ child() { pgrep -P "$1" -f "/shardbert-$2 .*--index=$3 "; }
 survives() {
     local name=$1 words=$2 losses=$3 log=$work/log pid rc=0 i victim
     shift 3
-    rm -rf "$out"
+    rm -rf "$out" "$work/ledger"
     : >"$log"
-    "$build/shardbert" train "$work/job.yaml" --servers 2 --workers 2 --set threads=1 >"$log" 2>&1 </dev/null &
+    "$build/shardbert" train "$work/job.yaml" --servers 2 --workers 2 --set threads=1 \
+        --set "ledger_dir=$work/ledger" >"$log" 2>&1 </dev/null &
     pid=$!
     while [ $# -gt 0 ]; do
         for ((i = 0; i < 1200; i++)); do
@@ -40,6 +41,7 @@ survives() {
     check "$name: says who is gone and what becomes of it" grep -q "$words" "$log"
     check "$name: says at the end what was lost" grep -q "$losses" "$log"
     check "$name: same bits" same_weights "$whole" "$out"
+    check "$name: each slot once" ledger_holds "$work/ledger" 60
 }
 
 survives "worker killed" "worker 1 at .* is gone; worker 1 at .* takes its place" "1 worker and 0 servers came back" \

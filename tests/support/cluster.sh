@@ -102,3 +102,11 @@ run() {
 }
 
 same_weights() { cmp -s "$1/model.safetensors" "$2/model.safetensors"; }
+
+# ledger_holds FOLDER [STEPS]: every slot of every committed step exactly once; what is wrong is in the log.
+ledger_holds() {
+    local rc=0
+    /usr/bin/python3 tests/support/ledger.py "$1" ${2:+--finished "$2"} >"$work/ledger.log" 2>&1 || rc=$?
+    sed 's/^/# /' "$work/ledger.log"
+    return "$rc"
+}
