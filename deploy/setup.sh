@@ -39,6 +39,7 @@ test_packages=(
     gzip xz-utils zstd      # makes compressed inputs
     python3-onnx            # checks exported graphs
     spin                    # searches the model of the protocol
+    gcovr                   # adds up what tests/coverage.sh counted
     nodejs npm              # run them; a node with npm from elsewhere does as well
 )
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs every suite:
 #
-#   tests/run.sh          unit, numeric, sim; unit and numeric under the sanitizers; formal, cluster
-#   tests/run.sh --all    and the long suites (tests/cluster/long_*.sh, sim under the sanitizers)
+#   tests/run.sh          unit, numeric, sim; unit and numeric under AddressSanitizer, what has threads under
+#                         ThreadSanitizer; formal, cluster
+#   tests/run.sh --all    and the long suites: tests/cluster/long_*.sh, everything but timing under all sanitizers,
+#                         and the cluster scripts that start, stop and kill processes
 #
 # The last line is `N passed, N failed, N skipped`; the exit code is 0 only if nothing failed.
 # A test program's cases count one by one; under the sanitizers a program counts once.
@@ -10,6 +12,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 70
 
 sanitized='unit|numeric'
+threaded='pool|log|metrics|net_zmq|fold|dataset|bert|embedding|optimizer' # programs that start threads
 long=false
 for argument in "$@"; do
     case "$argument" in
@@ -44,12 +47,13 @@ phase() {
     echo "== $1"
 }
 
-# build FOLDER CMAKE_OPTIONS...
+# build FOLDER TARGETS CMAKE_OPTIONS...
 build() {
-    local folder=$1
-    shift
+    local folder=$1 targets=$2
+    shift 2
     cmake -S . -B "$folder" -G Ninja "$@" >"$logs/cmake" 2>&1 || { cat "$logs/cmake"; return 1; }
-    ninja -C "$folder" >"$logs/ninja" 2>&1 || { grep -v '^\[' "$logs/ninja" | head -100; return 1; }
+    # shellcheck disable=SC2086 # several targets
+    ninja -C "$folder" $targets >"$logs/ninja" 2>&1 || { grep -v '^\[' "$logs/ninja" | head -100; return 1; }
     grep -E 'warning:' "$logs/ninja" || true
 }
 
@@ -74,18 +78,29 @@ count_crashes() {
         sed -E 's/.*Test +#([0-9]+): ([A-Za-z0-9_]+).*/\1 \2/' | sort -u)
 }
 
-# suite FOLDER LABELS: one ctest run, its log in $logs/ctest.
+# suite FOLDER LABELS [NAMES]: one ctest run, its log in $logs/ctest.
 suite() {
-    ctest --test-dir "$1" -L "^($2)\$" -V --timeout 300 -j 2 >"$logs/ctest" 2>&1 && return 0
-    grep -E '\[  ERROR   \]|\[  FAILED  \]|ERROR: |runtime error|\*\*\*|error: ' "$logs/ctest" | head -60
+    local limit=300
+    ! $long || limit=1800
+    ctest --test-dir "$1" -L "^($2)\$" ${3:+-R "^($3)_test\$"} -V --timeout $limit -j 2 >"$logs/ctest" 2>&1 && return 0
+    grep -E '\[  ERROR   \]|\[  FAILED  \]|ERROR: |WARNING: Thread|runtime error|\*\*\*|error: ' "$logs/ctest" | head -60
     return 1
 }
 
-# script FILE: the lines of its verdict, or its exit code where it prints none.
+# programs WORDS: under a sanitizer a program of the last suite counts once.
+programs() {
+    local name
+    passed=$((passed + $(grep -cE 'Test +#[0-9]+: .* Passed ' "$logs/ctest")))
+    while read -r name; do fail_one "$name under $1"; done < <(
+        grep -E 'Test +#[0-9]+: .*(\*\*\*|Failed)' "$logs/ctest" |
+            sed -E 's/.*#[0-9]+: ([A-Za-z0-9_]+).*/\1/' | sort -u)
+}
+
+# script FILE [FOLDER]: the lines of its verdict, or its exit code where it prints none; with the programs of FOLDER.
 script() {
-    local name rc=0 line
-    name=$(basename "$1")
-    timeout 900 bash "$1" >"$logs/script" 2>&1 </dev/null || rc=$?
+    local name rc=0 line folder=${2:-build}
+    name=$(basename "$1")${2:+ with $2}
+    SHARDBERT_BUILD=$PWD/$folder timeout 900 bash "$1" >"$logs/script" 2>&1 </dev/null || rc=$?
     grep -E '^(ok|not ok|skip) ' "$logs/script" >"$logs/verdicts" || true
     passed=$((passed + $(grep -c '^ok ' "$logs/verdicts")))
     while read -r line; do fail_one "$name: $line"; done < <(sed -n 's/^not ok //p' "$logs/verdicts")
@@ -113,7 +128,7 @@ while read -r file; do
 done < <(git ls-files '*.sh' .ci/run 2>/dev/null || ls deploy/*.sh tests/*.sh tests/*/*.sh)
 
 phase "build"
-if ! build build -DSB_TESTS=ON -DCMAKE_BUILD_TYPE=Release; then
+if ! build build all -DSB_TESTS=ON -DCMAKE_BUILD_TYPE=Release; then
     fail_one "the build"
     finish
 fi
@@ -124,14 +139,32 @@ count_cases "$logs/ctest"
 count_crashes "$logs/ctest"
 
 phase "$sanitized suites under AddressSanitizer and UndefinedBehaviorSanitizer"
-if build build-asan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSB_SANITIZE=address,undefined; then
+if build build-asan all -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSB_SANITIZE=address,undefined; then
     suite build-asan "$sanitized"
-    passed=$((passed + $(grep -cE 'Test +#[0-9]+: .* Passed ' "$logs/ctest")))
-    while read -r name; do fail_one "$name under the sanitizers"; done < <(
-        grep -E 'Test +#[0-9]+: .*(\*\*\*|Failed)' "$logs/ctest" |
-            sed -E 's/.*#[0-9]+: ([A-Za-z0-9_]+).*/\1/' | sort -u)
+    programs "the sanitizers"
 else
     fail_one "the build with sanitizers"
+fi
+
+phase "threads under ThreadSanitizer"
+targets="shardbert shardbert-ps shardbert-worker $(sed -E 's#(\w+)#tests/\1_test#g; s#\|# #g' <<<"$threaded")"
+if $long; then targets=all; threaded=; fi
+if build build-tsan "$targets" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSB_SANITIZE=thread; then
+    suite build-tsan "$sanitized" "$threaded"
+    programs ThreadSanitizer
+    script tests/cluster/threads.sh build-tsan
+else
+    fail_one "the build with ThreadSanitizer"
+fi
+
+if $long; then
+    phase "processes under the sanitizers"
+    for name in threads members stop_resume restart kill_worker killed nonfinite trouble garbage chaos; do
+        for folder in build-asan build-tsan; do
+            echo "tests/cluster/$name.sh with $folder"
+            script "tests/cluster/$name.sh" $folder
+        done
+    done
 fi
 
 phase "formal, cluster"
