@@ -80,7 +80,8 @@ static int take_by_mpi(struct sb_place *place, struct sb_run_args *args, bool is
     struct sb_err own = SB_ERR_INIT;
     int rc = is_server ? check_exposure(args, bind, &own) : 0;
     if (rc == 0)
-        rc = sb_net_zmq_new(&place->net, place->self, is_server ? bind : NULL, &own);
+        rc = sb_net_zmq_new(&place->net, place->self, is_server ? bind : NULL,
+                            args->job.network_timeout_ms, &own);
     char coordinator[sizeof(place->address)] = "";
     if (rc == 0 && is_server) {
         snprintf(place->address, sizeof(place->address), "%s", sb_net_zmq_endpoint(place->net));
@@ -126,7 +127,7 @@ static int take_by_arguments(struct sb_place *place, struct sb_run_args *args, b
                                                    : "tcp://*:*";
     if (bind && check_exposure(args, bind, err) < 0)
         return -1;
-    if (sb_net_zmq_new(&place->net, place->self, bind, err) < 0)
+    if (sb_net_zmq_new(&place->net, place->self, bind, job->network_timeout_ms, err) < 0)
         return -1;
     if (is_server)
         snprintf(place->address, sizeof(place->address), "%s", sb_net_zmq_endpoint(place->net));

@@ -40,6 +40,7 @@ test_packages=(
     python3-onnx            # checks exported graphs
     spin                    # searches the model of the protocol
     gcovr                   # adds up what tests/coverage.sh counted
+    iproute2 nftables iptables libnetfilter-queue-dev # hosts whose network is cut, lossy or slow
     nodejs npm              # run them; a node with npm from elsewhere does as well
 )
 

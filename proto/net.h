@@ -45,9 +45,11 @@ int sb_net_send_all(struct sb_net *net, struct sb_outbox *outbox, struct sb_err 
 /*
  * ZeroMQ.  self is this process's peer number: it is the ROUTER identity under which others see us.
  * endpoint: "tcp://HOST:PORT" (HOST * is every interface, PORT 0 any free one) or "ipc://PATH";
- * NULL for a process that only connects.
+ * NULL for a process that only connects.  timeout_ms: a connection on which what was sent is not
+ * acknowledged for so long is given up and made anew (network_timeout_ms).
  */
-int sb_net_zmq_new(struct sb_net **net, uint64_t self, const char *endpoint, struct sb_err *err);
+int sb_net_zmq_new(struct sb_net **net, uint64_t self, const char *endpoint, uint32_t timeout_ms,
+                   struct sb_err *err);
 /* The endpoint that was bound, with the port (and for host * an address that others reach) filled
  * in. */
 const char *sb_net_zmq_endpoint(const struct sb_net *net);

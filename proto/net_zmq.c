@@ -30,12 +30,10 @@ enum {
     IDENTITY_BYTES = 9,     /* 'P' and the peer's number, big-endian */
     QUEUE_MESSAGES = 16384, /* per peer and direction; heads and references, not gradients */
     LINGER_MS = 500,        /* enough for the last FINISH and BYE */
-    HANDSHAKE_MS = 2000,
     RECONNECT_MS = 20,
-    RECONNECT_MS_MAX = 1000,
-    KEEPALIVE_IDLE_S = 30,
-    KEEPALIVE_EVERY_S = 10,
-    KEEPALIVE_TRIES = 3,
+    RECONNECT_MS_MAX = 250,
+    KEEPALIVE_IDLE_S = 1, /* the least: who waits has nothing to send, and must notice too */
+    KEEPALIVE_EVERY_S = 1,
     /* Below this a copy is cheaper than the bookkeeping of sharing; and a small message that was
      * received lies in a buffer together with others, unaligned. */
     COPY_BYTES = 64 << 10,
@@ -55,6 +53,7 @@ struct net_zmq {
     void *context;
     void *router; /* NULL: nobody connects to us */
     uint64_t self;
+    uint32_t timeout_ms;
     char endpoint[ENDPOINT_BYTES];
     struct dealer *dealers;
     zmq_pollitem_t *items; /* [dealer count + 1] */
@@ -326,6 +325,26 @@ static void set_int(void *socket, int option, int value)
     sb_assert(zmq_setsockopt(socket, option, &value, sizeof(value)) == 0);
 }
 
+/*
+ * TCP waits ever longer before it sends again, twice as long as before each time.  So a network
+ * that was cut for a minute is of use to old connections half a minute after it is whole again.
+ * One that had no answer for timeout_ms is therefore closed, and those that try to connect begin
+ * anew about every second.  The side that has nothing to send notices by keepalive.
+ */
+static void set_timeouts(const struct net_zmq *net, void *socket)
+{
+    int limit_ms = (int)net->timeout_ms;
+    set_int(socket, ZMQ_TCP_MAXRT, limit_ms);
+    set_int(socket, ZMQ_HANDSHAKE_IVL, limit_ms);
+    set_int(socket, ZMQ_CONNECT_TIMEOUT, limit_ms / 2);
+    set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX);
+    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 1 + limit_ms / 1000);
+}
+
 static void *open_socket(struct net_zmq *net, int type, struct sb_err *err)
 {
     void *socket = zmq_socket(net->context, type);
@@ -341,13 +360,7 @@ static void *open_socket(struct net_zmq *net, int type, struct sb_err *err)
     set_int(socket, ZMQ_LINGER, LINGER_MS);
     set_int(socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
     set_int(socket, ZMQ_RCVHWM, QUEUE_MESSAGES);
-    set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
-    set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-    set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX);
-    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
-    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
-    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S);
-    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_TRIES);
+    set_timeouts(net, socket);
     /* A peer that comes back before its old connection is seen to be dead takes its name over. */
     if (type == ZMQ_ROUTER)
         set_int(socket, ZMQ_ROUTER_HANDOVER, 1);
@@ -434,11 +447,13 @@ static int bind_router(struct net_zmq *net, const char *endpoint, struct sb_err 
     return 0;
 }
 
-int sb_net_zmq_new(struct sb_net **out, uint64_t self, const char *endpoint, struct sb_err *err)
+int sb_net_zmq_new(struct sb_net **out, uint64_t self, const char *endpoint, uint32_t timeout_ms,
+                   struct sb_err *err)
 {
     struct net_zmq *net = sb_calloc(1, sizeof(*net));
     net->net.ops = &ops;
     net->self = self;
+    net->timeout_ms = timeout_ms;
     net->context = zmq_ctx_new();
     sb_assert(net->context);
     net->items = sb_calloc(1, sizeof(*net->items));

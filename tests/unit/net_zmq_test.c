@@ -7,7 +7,7 @@
 #include <sys/time.h>
 #include <zmq.h>
 
-enum { WAIT_MS = 5000, WORKER = 5 };
+enum { WAIT_MS = 5000, TIMEOUT_MS = 3000, WORKER = 5 };
 #define WORKER_PEER (SB_PEER_WORKER_BIT | WORKER)
 
 static struct sb_msg *a_push(uint32_t part, struct sb_frame *frame)
@@ -54,7 +54,7 @@ static struct sb_net *listen_at(uint64_t self, const char *endpoint)
 {
     struct sb_err err = SB_ERR_INIT;
     struct sb_net *net = NULL;
-    if (sb_net_zmq_new(&net, self, endpoint, &err) < 0)
+    if (sb_net_zmq_new(&net, self, endpoint, TIMEOUT_MS, &err) < 0)
         fail_msg("%s", err.text);
     return net;
 }
@@ -314,17 +314,17 @@ static void an_address_that_cannot_be_used_is_one_clear_sentence(void **state)
     (void)state;
     struct sb_err err = SB_ERR_INIT;
     struct sb_net *net = NULL, *server = listen_at(0, "tcp://127.0.0.1:0");
-    assert_int_equal(sb_net_zmq_new(&net, 0, sb_net_zmq_endpoint(server), &err), -1);
+    assert_int_equal(sb_net_zmq_new(&net, 0, sb_net_zmq_endpoint(server), TIMEOUT_MS, &err), -1);
     assert_null(net);
     sb_test_err_is(&err, SB_ERR_CONFIG, "cannot listen on 'tcp://127.0.0.1:");
     sb_test_err_is(&err, SB_ERR_CONFIG, "in use");
-    assert_int_equal(sb_net_zmq_new(&net, 0, "tcp://192.0.2.1:0", &err), -1);
+    assert_int_equal(sb_net_zmq_new(&net, 0, "tcp://192.0.2.1:0", TIMEOUT_MS, &err), -1);
     sb_test_err_is(&err, SB_ERR_CONFIG, "192.0.2.1");
-    assert_int_equal(sb_net_zmq_new(&net, 0, "http://here", &err), -1);
+    assert_int_equal(sb_net_zmq_new(&net, 0, "http://here", TIMEOUT_MS, &err), -1);
     sb_test_err_is(&err, SB_ERR_CONFIG, "'http://here' is no address");
     char path[200] = "ipc:///tmp/";
     memset(path + 11, 'x', sizeof(path) - 12);
-    assert_int_equal(sb_net_zmq_new(&net, 0, path, &err), -1);
+    assert_int_equal(sb_net_zmq_new(&net, 0, path, TIMEOUT_MS, &err), -1);
     sb_test_err_is(&err, SB_ERR_CONFIG, "193 characters, the system takes 107");
     assert_int_equal(sb_net_zmq_connect(server, 1, path, &err), -1);
     sb_test_err_is(&err, SB_ERR_CONFIG, "107");
