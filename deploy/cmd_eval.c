@@ -2,8 +2,10 @@
 #include "answer.h"
 #include "classify.h"
 #include "commands.h"
+#include "config.h"
 #include "entities_json.h"
 #include "eval_pairs.h"
+#include "eval_table.h"
 #include "evaluate.h"
 #include "file.h"
 #include "fitted.h"
@@ -38,6 +40,7 @@ struct eval {
     bool header, lenient, json, label_all_tokens;
     struct sb_mask_options masks;
     uint64_t max_length, thread_count, pass_tokens, stride;
+    uint32_t given; /* bit KEY - KEY_TASK of each option */
 
     char recorded_grouping[RECORDED_BYTES];
     struct sb_infer infer;
@@ -149,10 +152,33 @@ static void check_required(const struct eval *eval, struct argp_state *state)
         argp_error(state, "%s is missing", missing);
 }
 
+/* Options are called as the settings of a job, and belong to the tasks that those belong to. */
+static void check_belong(const struct eval *eval, struct argp_state *state)
+{
+    static const char *const tasks[] = {[TASK_MLM] = "mlm",
+                                        [TASK_CLASSIFY] = "classify",
+                                        [TASK_NER] = "ner",
+                                        [TASK_EMBED] = "embed"};
+    for (const struct argp_option *option = OPTIONS; option->name; option++) {
+        char key[64];
+        if (option->key < KEY_TASK || !(eval->given >> (option->key - KEY_TASK) & 1))
+            continue;
+        snprintf(key, sizeof(key), "%s", option->name);
+        for (char *c = key; *c; c++)
+            *c = *c == '-' ? '_' : *c;
+        const char *readers = sb_job_key_tasks(key, tasks[eval->task]);
+        if (readers)
+            argp_error(state, "--%s belongs to task %s; this task is %s", option->name, readers,
+                       tasks[eval->task]);
+    }
+}
+
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct eval *eval = state->input;
     enum sb_dataset_kind kind;
+    if (key >= KEY_TASK && key <= KEY_JSON)
+        eval->given |= UINT32_C(1) << (key - KEY_TASK);
     switch (key) {
     case 'm':
         eval->model = argument;
@@ -225,6 +251,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         check_required(eval, state);
+        check_belong(eval, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -594,53 +621,6 @@ static json_t *describe_all(const struct eval *eval)
     return out;
 }
 
-static void print_confusion(const json_t *labels, const json_t *confusion)
-{
-    size_t K = json_array_size(labels);
-    int width = 6;
-    for (size_t k = 0; k < K; k++) {
-        size_t length = json_string_length(json_array_get(labels, k));
-        width = length > (size_t)width ? (int)length : width;
-    }
-    printf("\n%-*s", width, "gold");
-    for (size_t k = 0; k < K; k++)
-        printf("  %*s", width, json_string_value(json_array_get(labels, k)));
-    for (size_t i = 0; i < K; i++) {
-        printf("\n%-*s", width, json_string_value(json_array_get(labels, i)));
-        for (size_t j = 0; j < K; j++)
-            printf("  %*" JSON_INTEGER_FORMAT, width,
-                   json_integer_value(json_array_get(json_array_get(confusion, i), j)));
-    }
-    putchar('\n');
-}
-
-/* The same numbers for people: one a line, then the confusion matrix if it fits on a screen. */
-static void print_table(json_t *scores)
-{
-    const char *key;
-    json_t *value;
-    char text[SB_SCORE_TEXT_BYTES];
-    json_object_foreach(scores, key, value)
-    {
-        if (json_is_integer(value))
-            printf("%-20s %12" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
-        else if (json_is_real(value))
-            printf("%-20s       %s\n", key, sb_score_text(text, scores, key, "samples"));
-    }
-    if (json_object_get(scores, "entities"))
-        sb_entities_print(scores);
-    printf("\n%s\n", json_string_value(json_object_get(scores, "ci_method")));
-    json_t *per_label = json_object_get(scores, "per_label"), *three;
-    json_object_foreach(per_label, key, three)
-        printf("%-20s  f1 %.4f  precision %.4f  recall %.4f\n", key,
-               json_real_value(json_object_get(three, "f1")),
-               json_real_value(json_object_get(three, "precision")),
-               json_real_value(json_object_get(three, "recall")));
-    const json_t *labels = json_object_get(scores, "labels");
-    if (labels && json_array_size(labels) <= 12)
-        print_confusion(labels, json_object_get(scores, "confusion_matrix"));
-}
-
 static int print_scores(const struct eval *eval, struct sb_err *err)
 {
     json_t *scores =
@@ -650,7 +630,7 @@ static int print_scores(const struct eval *eval, struct sb_err *err)
                 eval->sums[SB_SUM_TRUNCATED], eval->sums[SB_SUM_SAMPLES]);
     if (eval->json)
         return sb_answer_print(scores, err) < 0 ? -1 : sb_cmd_finish_output(err);
-    print_table(scores);
+    sb_eval_table_print(scores);
     json_decref(scores);
     return sb_cmd_finish_output(err);
 }

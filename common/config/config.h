@@ -83,7 +83,7 @@ int sb_job_set(struct sb_job *job, const char *assignment, struct sb_err *err);
 /* Takes SHARDBERT_<KEY> for the PROCESS rows; refuses it for JOB rows, ignores empty ones. */
 int sb_job_environment(struct sb_job *job, struct sb_err *err);
 
-/* Gives what nobody has set the defaults of the task, where it has other ones than the table.  After
+/* Gives what nobody has set the defaults of the task, where it has other ones than the table. After
  * all sources, before the check. */
 void sb_job_settle(struct sb_job *job);
 /* Combinations: what is required is there, what excludes each other is not.  After all sources. */
@@ -94,6 +94,10 @@ int sb_job_place(const struct sb_job *job, const char *key, struct sb_err *err);
 /* The model, tokenizer and data that the job names are there (for who reads them: not for servers).
  */
 int sb_job_check_inputs(const struct sb_job *job, struct sb_err *err);
+
+/* The tasks that read this setting, "classify|ner" say, where not all do and this one does not;
+ * else NULL.  For commands whose options are settings. */
+const char *sb_job_key_tasks(const char *key, const char *task);
 
 /* Was this row set by anyone?  A key that is no row is a bug. */
 bool sb_job_given(const struct sb_job *job, const char *key);

@@ -96,6 +96,14 @@ static const struct {
     {"score_max", "embed"},
 };
 
+const char *sb_job_key_tasks(const char *key, const char *task)
+{
+    for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+        if (!strcmp(owned[i].key, key) && !sb_word_is_one_of(owned[i].tasks, task))
+            return owned[i].tasks;
+    return NULL;
+}
+
 static bool is_default(const struct sb_job *job, const struct sb_row *row)
 {
     struct sb_bytes value = SB_BYTES_INIT, usual = SB_BYTES_INIT;
@@ -216,10 +224,10 @@ static int check_task(const struct sb_job *job, struct sb_err *err)
         return trouble(job, "task", SB_ERR_CONFIG, err,
                        "task is missing: mlm, classify, ner, setfit or embed");
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++) {
-        if (!sb_word_is_one_of(owned[i].tasks, job->task) &&
-            !is_default(job, sb_row_find(owned[i].key)))
+        const char *tasks = sb_job_key_tasks(owned[i].key, job->task);
+        if (tasks && !is_default(job, sb_row_find(owned[i].key)))
             return trouble(job, owned[i].key, SB_ERR_CONFIG, err,
-                           "%s belongs to task %s; this task is %s", owned[i].key, owned[i].tasks,
+                           "%s belongs to task %s; this task is %s", owned[i].key, tasks,
                            job->task);
     }
     for (size_t i = 0; i < job->labels.count; i++) {

@@ -181,6 +181,7 @@ exits "a missing --model is wrong use" 64 "--model" "$shardbert" predict $texts
 exits "a bad number is wrong use" 64 "--top-k" "$shardbert" fill-mask --model $model --top-k x
 exits "a bad pooling is wrong use" 64 "--pooling" "$shardbert" embed --model $model --pooling x
 exits "a bad task is wrong use" 64 "--task" "$shardbert" eval --model "$model" --task tag --data $texts
+exits "eval refuses options of other tasks" 64 "--stride belongs to task ner; this task is classify" "$shardbert" eval --model "$model" --task classify --data $texts --stride 3
 exits "a missing model folder is missing input" 66 "$work/none" "$shardbert" predict --model "$work/none"
 exits "a folder without a model is missing input" 66 "config.json" "$shardbert" predict --model "$work/tmp"
 exits "a missing file is missing input" 66 "$work/none" "$shardbert" predict --model $model "$work/none"

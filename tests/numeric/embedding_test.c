@@ -43,11 +43,11 @@ static int make_item(const void *context, uint64_t epoch, uint64_t k, struct sb_
 {
     uint32_t text_count = *(const uint32_t *)context;
     (void)err;
-    *item = (struct sb_item){.text_count = text_count,
-                             .gold = (float)(k % 3) * 0.5F,
-                             .class_id = k % 4 == 3 ? -1 : (int32_t)(k % 3)};
-    for (uint32_t t = 0; t < text_count; t++)
+    *item = (struct sb_item){.text_count = text_count, .gold = (float)(k % 3) * 0.5F};
+    for (uint32_t t = 0; t < text_count; t++) {
         item->texts[t] = 100 * epoch + text_count * k + t;
+        item->class_ids[t] = (k + t) % 4 == 3 ? -1 : (int32_t)(k / 2 % 3);
+    }
     return 0;
 }
 
@@ -102,19 +102,21 @@ struct loss_case {
     enum sb_embed_metric metric;
     double margin; /* -1: the loss's own, which is given_margin */
     double given_margin;
+    bool has_classes;
 };
 
 static const struct loss_case cases[] = {
-    {"cosine_similarity", 2, SB_EMBED_COSINE, -1, 0},
-    {"contrastive", 2, SB_EMBED_COSINE, -1, 0.5},
-    {"online_contrastive", 2, SB_EMBED_COSINE, -1, 0.5},
-    {"cosent", 2, SB_EMBED_COSINE, -1, 0},
-    {"triplet", 3, SB_EMBED_EUCLIDEAN, -1, 5},
-    {"triplet", 3, SB_EMBED_COSINE, 0.4, 0.4},
-    {"batch_hard_triplet", 1, SB_EMBED_COSINE, -1, 0.25},
-    {"batch_hard_triplet", 1, SB_EMBED_EUCLIDEAN, 3, 3},
-    {"multiple_negatives_ranking", 2, SB_EMBED_COSINE, -1, 0},
-    {"multiple_negatives_ranking", 3, SB_EMBED_COSINE, -1, 0},
+    {"cosine_similarity", 2, SB_EMBED_COSINE, -1, 0, false},
+    {"contrastive", 2, SB_EMBED_COSINE, -1, 0.5, false},
+    {"online_contrastive", 2, SB_EMBED_COSINE, -1, 0.5, false},
+    {"cosent", 2, SB_EMBED_COSINE, -1, 0, false},
+    {"triplet", 3, SB_EMBED_EUCLIDEAN, -1, 5, false},
+    {"triplet", 3, SB_EMBED_COSINE, 0.4, 0.4, false},
+    {"batch_hard_triplet", 1, SB_EMBED_COSINE, -1, 0.25, false},
+    {"batch_hard_triplet", 1, SB_EMBED_EUCLIDEAN, 3, 3, false},
+    {"multiple_negatives_ranking", 2, SB_EMBED_COSINE, -1, 0, false},
+    {"multiple_negatives_ranking", 3, SB_EMBED_COSINE, -1, 0, false},
+    {"multiple_negatives_ranking", 2, SB_EMBED_COSINE, -1, 0, true},
 };
 enum { CASES = sizeof(cases) / sizeof(*cases) };
 
@@ -131,6 +133,7 @@ static void open_embedding(struct sb_embedding *embedding, const struct loss_cas
                                            .pass_tokens = pass_tokens};
     assert_true(sb_embedding_loss_find(&options.loss, c->loss));
     struct sb_item_source source = {.count = ITEMS,
+                                    .has_classes = c->has_classes,
                                     .item = make_item,
                                     .length = text_length,
                                     .read = read_text,
@@ -198,7 +201,9 @@ static struct sb_embed_loss ranking_of(const struct sb_embed_group *group, struc
         struct sb_item item;
         make_item(&c->text_count, step / 3, step % 3 * BATCH + i, &item, NULL);
         for (uint32_t t = 0; t < c->text_count; t++)
-            texts[i * c->text_count + t] = told_by(item.texts[t]);
+            texts[i * c->text_count + t] = c->has_classes && item.class_ids[t] >= 0
+                                               ? (uint64_t)item.class_ids[t]
+                                               : 1000 + told_by(item.texts[t]);
         if (c->text_count == 2 && item.gold <= 0.5F)
             continue;
         anchor[ranking.count] = (uint32_t)i * c->text_count;
@@ -223,7 +228,7 @@ static struct sb_embed_loss plain_loss(const struct sb_embed_group *group, struc
         for (uint32_t t = 0; t < 3; t++)
             rows[t][i] = (uint32_t)i * c->text_count + t;
         gold[i] = item.gold;
-        classes[i] = item.class_id;
+        classes[i] = item.class_ids[0];
     }
     struct sb_embed_pairs pairs = {rows[0], rows[1], gold, count};
     struct sb_embed_triplets triplets = {rows[0], rows[1], rows[2], count};

@@ -331,8 +331,8 @@ static int name_texts(uint64_t *names, const struct sb_embedding *embedding,
         for (uint32_t t = 0; t < s->items[i].text_count; t++) {
             uint64_t text = s->items[i].texts[t];
             uint32_t length = source->length(source->context, text);
-            if (source->has_classes && s->items[i].class_id >= 0) {
-                names[s->first_row[i] + t] = (uint64_t)s->items[i].class_id;
+            if (source->has_classes && s->items[i].class_ids[t] >= 0) {
+                names[s->first_row[i] + t] = (uint64_t)s->items[i].class_ids[t];
                 continue;
             }
             int32_t *ids = sb_arena_array(arena, int32_t, length + 1);
@@ -379,7 +379,7 @@ static int group_loss(struct sb_embed_loss *loss, const struct sb_embedding *emb
         int32_t *classes = sb_arena_array(arena, int32_t, group->n + 1);
         for (size_t i = 0; i < s->count; i++)
             for (uint32_t t = 0; t < s->items[i].text_count; t++)
-                classes[s->first_row[i] + t] = s->items[i].class_id;
+                classes[s->first_row[i] + t] = s->items[i].class_ids[t];
         *loss = sb_loss_batch_hard(group, arena, classes, options->metric, margin_of(options));
         return 0;
     }

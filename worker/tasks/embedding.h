@@ -29,7 +29,7 @@ struct sb_item {
     uint64_t texts[SB_ITEM_TEXTS]; /* numbers that the source understands */
     uint32_t text_count;           /* 1: text and class; 2: pair; 3: anchor, positive, negative */
     float gold;                    /* pairs: similarity, or 1 alike and 0 not */
-    int32_t class_id;              /* texts: -1 if nobody knows */
+    int32_t class_ids[SB_ITEM_TEXTS]; /* of each text; -1 if nobody knows */
 };
 
 /* Where items come from.  Pure: equal arguments, equal answers. */

@@ -101,13 +101,12 @@ static void make_pair(struct sb_item *item, const struct sb_few_shot_items *item
                       struct sb_pair pair)
 {
     bool alike = pair.same || items->names[pair.first] == items->names[pair.second];
-    *item = (struct sb_item){.texts = {pair.first, pair.second},
-                             .text_count = 2,
-                             .gold = alike ? 1 : 0,
-                             .class_id = pair.same ? class_id_of(items, pair.first) : -1};
-    /* One of the two may be known in another class. */
-    if (items->disputed[pair.second])
-        item->class_id = -1;
+    *item = (struct sb_item){
+        .texts = {pair.first, pair.second},
+        .text_count = 2,
+        .gold = alike ? 1 : 0,
+        /* One of the two may be known in another class. */
+        .class_ids = {class_id_of(items, pair.first), class_id_of(items, pair.second), -1}};
 }
 
 static bool share_labels(const struct sb_few_shot_items *items, uint64_t a, uint64_t b)
@@ -188,7 +187,8 @@ static void make_triplet(struct sb_item *item, const struct sb_few_shot_items *i
     uint64_t negative = items->label_bits
                             ? draw_negative_of_sets(items, two, &key, k, (uint32_t)epoch)
                             : draw_negative(items, pair, word);
-    *item = (struct sb_item){.texts = {two[0], two[1], negative}, .text_count = 3, .class_id = -1};
+    *item = (struct sb_item){
+        .texts = {two[0], two[1], negative}, .text_count = 3, .class_ids = {-1, -1, -1}};
 }
 
 /* Two `number` of a pass: the class it is of, and which two of that class. */
@@ -218,8 +218,8 @@ static void make_single(struct sb_item *item, const struct sb_few_shot_items *it
     uint64_t size = items->chosen.class_sizes[class];
     uint64_t at = sb_rng_permute(&order, size, (2 * number + k % 2) % size);
     uint64_t place = items->class_begins[class] + at;
-    *item =
-        (struct sb_item){.texts = {place}, .text_count = 1, .class_id = class_id_of(items, place)};
+    *item = (struct sb_item){
+        .texts = {place}, .text_count = 1, .class_ids = {class_id_of(items, place), -1, -1}};
 }
 
 static int make_item(const void *context, uint64_t epoch, uint64_t k, struct sb_item *item,

@@ -10,7 +10,7 @@ static int item_at(const void *context, uint64_t epoch, uint64_t k, struct sb_it
     uint32_t texts = sb_dataset_item_texts(items->data);
     uint64_t index =
         sb_order_sample(sb_dataset_item_count(items->data), items->seed, epoch, items->shuffle, k);
-    *item = (struct sb_item){.text_count = texts, .gold = 1, .class_id = -1};
+    *item = (struct sb_item){.text_count = texts, .gold = 1, .class_ids = {-1, -1, -1}};
     for (uint32_t t = 0; t < texts; t++)
         item->texts[t] = index * texts + t;
     if (sb_dataset_pair_form(items->data) == SB_PAIR_SCORED)
