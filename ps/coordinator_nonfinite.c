@@ -24,10 +24,19 @@ static bool find_fault(const struct sb_coordinator *c, const struct sb_sums *sum
                        size_t size)
 {
     char where[512] = "";
+    /* Items of embeddings have no number in the data that would lead to them. */
+    const char *task = c->job->task ? c->job->task : "";
+    bool named = strcmp(task, "embed") != 0 && strcmp(task, "setfit") != 0;
     if (c->bad.slot != UINT32_MAX)
-        snprintf(where, sizeof(where),
-                 "slot %" PRIu32 ", computed by %s, whose log names its samples", c->bad.slot,
-                 c->bad.worker);
+        snprintf(where, sizeof(where), "slot %" PRIu32 ", computed by %s%s", c->bad.slot,
+                 c->bad.worker, named ? ", whose log names its samples" : "");
+    if (c->gather.slots && c->gather.bad_slot != UINT32_MAX) {
+        if (!*where)
+            snprintf(where, sizeof(where), "slot %" PRIu32, c->gather.bad_slot);
+        snprintf(fault, size, "the vectors of step %" PRIu64 " are not finite (%s)", c->step + 1,
+                 where);
+        return true;
+    }
     for (uint32_t i = 0; i < c->members.server_count; i++)
         if (!c->servers[i].finite) {
             snprintf(fault, size,

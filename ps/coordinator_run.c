@@ -374,22 +374,12 @@ static void ack_done(struct sb_coordinator *c, uint64_t peer, const Sb__Head *do
 
 /* ---- groups ---- */
 
-/* All vectors are here: the nodes of the step can be computed. */
+/* All vectors are here: the nodes of the step can be computed.  Vectors that are not finite are
+ * found out with the step (coordinator_nonfinite.c), and by its worker, who knows the samples. */
 static void end_gathering(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    char sentence[256];
-    if (c->gather.bad_slot == UINT32_MAX) {
-        sb_coordinator_move(c, SB_COORDINATOR_TRAINING);
-        sb_coordinator_deal(c, out);
-        return;
-    }
-    snprintf(sentence, sizeof(sentence),
-             "the vectors of step %" PRIu64 " are not finite (slot %" PRIu32
-             "); the weights of the last checkpoint are kept",
-             c->step + 1, c->gather.bad_slot);
-    sb_coordinator_tell(
-        c, (struct sb_event){.kind = SB_EVENT_NONFINITE, .text = sentence, .code = SB_ERR_DATA});
-    sb_coordinator_finish(c, SB_ERR_DATA, sentence, out);
+    sb_coordinator_move(c, SB_COORDINATOR_TRAINING);
+    sb_coordinator_deal(c, out);
 }
 
 /* Of another step, or before all vectors are here, nothing is said: whoever still needs it asks

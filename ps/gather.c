@@ -53,7 +53,12 @@ static void join(struct sb_gather *gather)
         const struct sb_frame *frame = gather->frames[slot];
         if (!frame)
             continue;
-        memcpy((char *)gather->group->data + at, frame->data, frame->bytes);
+        /* A step with a bad slot is refused whatever comes of it: nobody should have to compare
+         * numbers that are none. */
+        if (gather->bad_slot == UINT32_MAX)
+            memcpy((char *)gather->group->data + at, frame->data, frame->bytes);
+        else
+            memset((char *)gather->group->data + at, 0, frame->bytes);
         at += frame->bytes;
     }
     drop_frames(gather);
@@ -68,7 +73,7 @@ int sb_gather_take(struct sb_gather *gather, uint64_t slot, struct sb_frame *flo
         return 0;
     if (bytes > SB_FRAME_BYTES_MAX - gather->bytes)
         return -1;
-    if (floats && !all_finite(floats))
+    if (floats && slot < gather->bad_slot && !all_finite(floats))
         gather->bad_slot = (uint32_t)slot;
     gather->frames[slot] = floats ? sb_frame_keep(floats) : NULL;
     gather->bytes += bytes;

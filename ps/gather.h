@@ -17,8 +17,9 @@ struct sb_gather {
     struct sb_frame **frames; /* [slots] NULL: an empty slot, or not here */
     uint32_t missing;
     size_t bytes;           /* of what is here */
-    uint32_t bad_slot;      /* has a number that is not finite; UINT32_MAX: none */
-    struct sb_frame *group; /* complete: all slots in slot order; NULL if there is no row */
+    uint32_t bad_slot;      /* the first that has a number that is not finite; UINT32_MAX: none */
+    struct sb_frame *group; /* complete: all slots in slot order, zeros if one is bad; NULL if there
+                             * is no row */
 };
 
 /* Life: all zero is released; begin for each step, release at the end. */

@@ -40,3 +40,13 @@ is "with the samples" "$(names_samples && echo named)" named
 job skips "nan_policy: skip" "max_skipped_steps: 3"
 exits "three skipped steps in a row end the run" 65 "the 3rd step in a row" \
     "$build/shardbert" train "$work/skips.yaml" --set threads=1 --quiet
+
+# Where the loss compares items of all slots, it is the vectors that are not finite.
+for n in $(seq 1 60); do echo "{\"anchor\": \"first text $n\", \"positive\": \"second text $n\"}"; done >"$work/pairs.jsonl"
+{
+    printf '%s\n' "task: embed" "model_name_or_path: $model" "train_file: pairs.jsonl" "output_dir: $work/vectors" \
+        "max_steps: 6" "batch_size: 8" "slots: 4" "nan_policy: skip" "max_skipped_steps: 3"
+} >"$work/vectors.yaml"
+exits "vectors that are not finite are skipped as often as the job says" 65 \
+    "the vectors of step 3 are not finite (slot 0, computed by worker 0" \
+    "$build/shardbert" train "$work/vectors.yaml" --set threads=1 --quiet

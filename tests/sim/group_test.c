@@ -172,6 +172,26 @@ static void vectors_that_are_not_finite_stop_the_run(void **state)
     sim_result_release(&run);
 }
 
+static void steps_whose_vectors_are_not_finite_are_skipped(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 12; seed++) {
+        struct sim_options options = options_of(seed, 1 + seed % 3, 1 + seed % 4);
+        struct sim_result run, reference;
+        options.nonfinite_at = 2;
+        options.nonfinite_steps = 1 + seed % 3;
+        options.skip_nonfinite = true;
+        sim_reference(&options, &reference);
+        sim_run(&options, &run);
+        if (run.code != 0)
+            fail_msg("seed %" PRIu32 ": %s", seed, run.sentence);
+        assert_int_equal(run.step_count, options.steps);
+        assert_memory_equal(run.weights, reference.weights, run.float_count * sizeof(float));
+        sim_result_release(&run);
+        sim_result_release(&reference);
+    }
+}
+
 static void forged_messages_about_groups_stop_nobody(void **state)
 {
     (void)state;
@@ -200,6 +220,7 @@ int main(void)
         cmocka_unit_test(stopped_and_resumed_groups_equal_an_uninterrupted_run),
         cmocka_unit_test(silence_while_vectors_are_published_ends_the_run_and_names_the_slots),
         cmocka_unit_test(vectors_that_are_not_finite_stop_the_run),
+        cmocka_unit_test(steps_whose_vectors_are_not_finite_are_skipped),
         cmocka_unit_test(forged_messages_about_groups_stop_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

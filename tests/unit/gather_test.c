@@ -89,6 +89,11 @@ static void a_number_that_is_not_finite_names_its_slot(void **state)
     assert_int_equal(gather.bad_slot, UINT32_MAX);
     assert_int_equal(take(&gather, 1, bad), 1);
     assert_int_equal(gather.bad_slot, 1);
+    /* Nobody is given what cannot be compared. */
+    assert_int_equal(take(&gather, 0, vectors(7, 1)), 1);
+    assert_int_equal(gather.group->bytes, 3 * SIZE * sizeof(float));
+    for (size_t i = 0; i < 3 * SIZE; i++)
+        assert_true(((float *)gather.group->data)[i] == 0);
     sb_gather_release(&gather);
 }
 
