@@ -196,6 +196,33 @@ static void rows_add_up_like_the_dense_form(void **state)
     for (size_t i = 0; i < 3 * COLS; i++)
         assert_true(((float *)root->values->data)[left_rows[i / COLS] * COLS + i % COLS] ==
                     left[i]);
+    assert_int_equal(sb_fold_sum_row_count(root), 0);
+    sb_fold_clear(&fold);
+    sb_fold_take(&fold, 2, dense(zeros, true), NULL);
+    sb_fold_take(&fold, 3, rows_sum(right_rows, right, 2), NULL);
+    root = sb_fold_root(&fold);
+    assert_null(root->rows);
+    for (size_t i = 0; i < 2 * COLS; i++)
+        assert_true(((float *)root->values->data)[right_rows[i / COLS] * COLS + i % COLS] ==
+                    right[i]);
+    sb_fold_release(&fold);
+}
+
+/* Every second leaf: none has its sibling, so all are kept side by side until the others come. */
+static void any_number_of_nodes_waits_for_its_siblings(void **state)
+{
+    (void)state;
+    enum { MANY = 64 };
+    struct sb_fold fold;
+    sb_fold_init(&fold, MANY, ROWS, COLS);
+    for (uint32_t leaf = MANY; leaf < 2 * MANY; leaf += 2)
+        sb_fold_take(&fold, leaf, SB_FOLD_SUM_EMPTY, NULL);
+    assert_int_equal(fold.held_count, MANY / 2);
+    assert_null(sb_fold_root(&fold));
+    for (uint32_t leaf = MANY + 1; leaf < 2 * MANY; leaf += 2)
+        sb_fold_take(&fold, leaf, SB_FOLD_SUM_EMPTY, NULL);
+    assert_int_equal(fold.held_count, 1);
+    assert_non_null(sb_fold_root(&fold));
     sb_fold_release(&fold);
 }
 
@@ -261,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_frame_of_our_own_becomes_the_sum),
         cmocka_unit_test(an_empty_side_takes_the_other_as_it_is),
         cmocka_unit_test(rows_add_up_like_the_dense_form),
+        cmocka_unit_test(any_number_of_nodes_waits_for_its_siblings),
         cmocka_unit_test(a_lonely_row_of_minus_zero_becomes_zero_as_in_the_dense_form),
         cmocka_unit_test(a_number_that_is_not_finite_shows_in_the_norm),
         cmocka_unit_test(threads_leave_no_trace_in_a_sum),

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static size_t released;
 
@@ -152,6 +153,28 @@ static void a_frame_is_released_by_the_last_one_that_drops_it(void **state)
     sb_outbox_clear(&outbox);
     assert_int_equal(released, 1);
     sb_outbox_release(&outbox);
+    frame = sb_frame_over(memory, sizeof(memory), NULL, NULL); /* nobody asks to be told */
+    sb_frame_drop(&frame);
+    assert_null(frame);
+}
+
+static void every_kind_of_message_has_the_name_of_its_field(void **state)
+{
+    (void)state;
+    size_t named = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        const ProtobufCFieldDescriptor *field =
+            protobuf_c_message_descriptor_get_field(&sb__head__descriptor, i);
+        Sb__Head head = SB__HEAD__INIT;
+        head.body_case = (Sb__Head__BodyCase)i;
+        if (field && field->type == PROTOBUF_C_TYPE_MESSAGE) {
+            assert_int_equal(strcasecmp(sb_msg_name(&head), field->name), 0);
+            named++;
+        } else {
+            assert_string_equal(sb_msg_name(&head), "nothing known");
+        }
+    }
+    assert_true(named >= 22);
 }
 
 static void damaged_floats_are_noticed(void **state)
@@ -301,6 +324,106 @@ static void heads_beyond_the_limits_are_refused(void **state)
     expect_refusal(sb_msg_new(&head, NULL, NULL, true), "2^33");
 }
 
+static struct sb_msg *body(Sb__Head__BodyCase which, void *of)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    head.body_case = which;
+    head.hello = of; /* any member of the union */
+    return sb_msg_new(&head, NULL, NULL, true);
+}
+
+static void each_number_of_a_head_has_its_limits(void **state)
+{
+    (void)state;
+    Sb__Hello hello = SB__HELLO__INIT;
+    Sb__Plan plan = SB__PLAN__INIT;
+    Sb__EvalSet set = SB__EVAL_SET__INIT, *sets[17];
+    Sb__Span span = SB__SPAN__INIT, *spans[1] = {&span};
+    for (size_t i = 0; i < 17; i++)
+        sets[i] = &set;
+    hello.role = SB__ROLE__ROLE_WORKER;
+    hello.plan = &plan;
+    for (uint32_t slots = 0; slots <= 1 << 17; slots += 1 << 17) {
+        plan.slots = slots;
+        expect_refusal(body(SB__HEAD__BODY_HELLO, &hello), "power of two");
+    }
+    plan.slots = 8;
+    plan.n_eval_sets = 17;
+    plan.eval_sets = sets;
+    expect_refusal(body(SB__HEAD__BODY_HELLO, &hello), "16 evaluation sets");
+    plan.n_eval_sets = 0;
+    hello.n_layout = 1;
+    hello.layout = spans;
+    static const uint64_t shapes[][2] = {
+        {UINT64_C(1) << 32, 1}, {1, 0}, {1, (16 << 20) + 1}, {0, 1}};
+    for (size_t i = 0; i < 4; i++) {
+        span.rows = shapes[i][0];
+        span.cols = shapes[i][1];
+        expect_refusal(body(SB__HEAD__BODY_HELLO, &hello), "rows or columns");
+    }
+
+    Sb__Start start = SB__START__INIT;
+    static const uint32_t servers[][2] = {{0, 0}, {4097, 0}, {2, 2}}; /* how many, which */
+    for (size_t i = 0; i < 3; i++) {
+        start.server_count = servers[i][0];
+        start.server_index = servers[i][1];
+        expect_refusal(body(SB__HEAD__BODY_START, &start), "server index");
+    }
+
+    Sb__Welcome welcome = SB__WELCOME__INIT;
+    static char *addresses[4097];
+    for (size_t i = 0; i < 4097; i++)
+        addresses[i] = (char *)(uintptr_t) "";
+    welcome.worker_count = 1;
+    welcome.servers = addresses;
+    expect_refusal(body(SB__HEAD__BODY_WELCOME, &welcome), "no servers");
+    welcome.n_servers = 4097;
+    expect_refusal(body(SB__HEAD__BODY_WELCOME, &welcome), "too many");
+    welcome.n_servers = 1;
+    welcome.worker_index = 1;
+    expect_refusal(body(SB__HEAD__BODY_WELCOME, &welcome), "worker index");
+
+    Sb__Work work = SB__WORK__INIT;
+    uint32_t nodes[65] = {0};
+    work.next_nodes = nodes;
+    work.n_next_nodes = 65;
+    expect_refusal(body(SB__HEAD__BODY_WORK, &work), "64 nodes");
+    work.n_next_nodes = 1;
+    expect_refusal(body(SB__HEAD__BODY_WORK, &work), "tree");
+    nodes[0] = 1 << 17;
+    expect_refusal(body(SB__HEAD__BODY_WORK, &work), "tree");
+    work.n_next_nodes = 0;
+    work.nodes = nodes;
+    work.n_nodes = 1;
+    expect_refusal(body(SB__HEAD__BODY_WORK, &work), "tree");
+
+    Sb__Done done = SB__DONE__INIT;
+    done.kind = 7;
+    expect_refusal(body(SB__HEAD__BODY_DONE, &done), "kind");
+    Sb__DoneAck done_ack = SB__DONE_ACK__INIT;
+    done_ack.kind = 7;
+    expect_refusal(body(SB__HEAD__BODY_DONE_ACK, &done_ack), "kind");
+    Sb__Push push = SB__PUSH__INIT;
+    push.empty = push.rows = true;
+    expect_refusal(body(SB__HEAD__BODY_PUSH, &push), "empty");
+}
+
+/* What the transport may hand over, whatever a peer sent. */
+static void too_many_frames_and_too_large_ones_are_refused(void **state)
+{
+    (void)state;
+    struct sb_err err = SB_ERR_INIT;
+    Sb__Bye bye = SB__BYE__INIT;
+    struct sb_msg *msg = body(SB__HEAD__BODY_BYE, &bye);
+    msg->frame_count = SB_FRAMES_MAX + 1;
+    assert_null(sb_msg_open(msg, &err));
+    sb_test_err_is(&err, SB_ERR_PEER, "3 frames");
+    char byte = 0;
+    msg->frame_count = 1;
+    msg->frames[0] = sb_frame_over(&byte, SB_FRAME_BYTES_MAX + (size_t)1, NULL, NULL);
+    expect_refusal(msg, "frame of 67108865 bytes");
+}
+
 static void a_body_takes_its_frames_and_no_others(void **state)
 {
     (void)state;
@@ -430,6 +553,9 @@ int main(void)
         cmocka_unit_test(sums_that_the_head_has_no_room_for_join_those_of_the_head),
         cmocka_unit_test(vectors_travel_as_floats_without_sums),
         cmocka_unit_test(a_body_takes_its_frames_and_no_others),
+        cmocka_unit_test(every_kind_of_message_has_the_name_of_its_field),
+        cmocka_unit_test(each_number_of_a_head_has_its_limits),
+        cmocka_unit_test(too_many_frames_and_too_large_ones_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

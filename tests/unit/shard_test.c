@@ -238,6 +238,166 @@ static void the_first_part_that_is_not_finite_is_named(void **state)
     fixture_release(&f);
 }
 
+/* A head that says something else than its frames: the message's own checks come before, and yet.
+ */
+static Sb__Answer judge(struct fixture *f, uint32_t part, const Sb__Push *says,
+                        struct sb_frame *frame0, struct sb_frame *frame1)
+{
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Push body = *says;
+    head.term = TERM;
+    head.node = 1;
+    head.part = part;
+    head.body_case = SB__HEAD__BODY_PUSH;
+    head.push = &body;
+    struct sb_msg *msg = sb_msg_new(&head, frame0, frame1, true);
+    sb_frame_drop(&frame0);
+    sb_frame_drop(&frame1);
+    Sb__Answer answer = sb_shard_judge(f->shard, &head, msg, f->sentence, sizeof(f->sentence));
+    sb_msg_free(&msg);
+    return answer;
+}
+
+static void frames_that_are_not_what_the_head_says_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static const uint32_t good[] = {1, 4};
+    Sb__Push empty = SB__PUSH__INIT, sparse = SB__PUSH__INIT, initial = SB__PUSH__INIT,
+             plain = SB__PUSH__INIT;
+    empty.empty = sparse.rows = initial.initial = true;
+    fixture_init(&f, true);
+    EXPECT(f, judge(&f, DENSE, &empty, floats(15, 1), NULL), "empty sum has a frame");
+    EXPECT(f, judge(&f, DENSE, &plain, NULL, NULL), "not of the part's size");
+    EXPECT(f, judge(&f, SPARSE, &sparse, floats(2 * COLS, 1), NULL), "two frames");
+    EXPECT(f, judge(&f, SPARSE, &sparse, floats(2 * COLS, 1), sb_frame_new(6)), "two frames");
+    assert_int_equal(judge(&f, SPARSE, &sparse, floats(2 * COLS, 1), numbers(good, 2)),
+                     SB__ANSWER__ANSWER_NEW);
+    struct sb_frame *odd = sb_frame_new(6), *rows = numbers(good, 2);
+    assert_false(sb_shard_rows_valid(f.shard, SPARSE, odd));
+    assert_false(sb_shard_rows_valid(f.shard, 3, rows));
+    assert_true(sb_shard_rows_valid(f.shard, SPARSE, rows));
+    assert_null(sb_shard_weights(f.shard, 3, NULL));
+    sb_frame_drop(&odd);
+    sb_frame_drop(&rows);
+    fixture_release(&f);
+
+    fixture_init(&f, false);
+    EXPECT(f, judge(&f, DENSE, &initial, NULL, NULL), "first weights are not of the part's size");
+    assert_false(sb_shard_complete(f.shard));
+    fixture_release(&f);
+}
+
+/* The gradients of rows, as a list and as a whole, with rows of weights taken in between. */
+static void rows_and_the_whole_are_one_update(void **state)
+{
+    (void)state;
+    static const uint32_t all[] = {0, 1, 2, 3, 4, 5};
+    struct sb_frame *ends[2];
+    double norms[2];
+    uint32_t bad_part;
+    for (int whole = 0; whole < 2; whole++) {
+        struct fixture f;
+        fixture_init(&f, true);
+        for (size_t i = 0; i < 3; i++) {
+            push(&f, i, 1, DENSE, false, NULL, NULL); /* nobody had a sample that reaches it */
+            push(&f, i, 1, SPARSE, false, floats((size_t)ROWS * COLS, 1),
+                 whole ? NULL : numbers(all, ROWS));
+            assert_true(sb_shard_norms(f.shard, norms, &bad_part));
+            assert_true(norms[0] == 0 && norms[1] > 0);
+            sb_shard_commit(f.shard, true, 1, 1e-2);
+        }
+        ends[whole] = sb_shard_weights(f.shard, SPARSE, NULL);
+        struct sb_frame *rows = numbers(all, 2), *some = sb_shard_weights(f.shard, FROZEN, rows);
+        assert_int_equal(some->bytes, 4 * sizeof(float));
+        assert_true(*(float *)some->data == 1);
+        sb_frame_drop(&rows);
+        sb_frame_drop(&some);
+        fixture_release(&f);
+    }
+    assert_memory_equal(ends[0]->data, ends[1]->data, ends[0]->bytes);
+    sb_frame_drop(&ends[0]);
+    sb_frame_drop(&ends[1]);
+}
+
+/* Two tensors of one rate, the second of which begins a step later: each counts its own updates. */
+static void what_begins_later_has_constants_of_its_own(void **state)
+{
+    (void)state;
+    const struct sb_span two[] = {
+        {.rows = 2, .cols = 2, .trainable = true},
+        {.rows = 2, .cols = 2, .trainable = true, .from_step = 1},
+        {.rows = ROWS, .cols = COLS, .trainable = true, .row_sparse = true, .from_step = 1},
+    };
+    struct fixture f;
+    double norms[3];
+    uint32_t bad_part;
+    fixture_init(&f, false);
+    sb_shard_free(&f.shard);
+    f.shard = sb_shard_new(&f.job, NULL, two, 3, 0, 1, SLOTS, TERM);
+    assert_int_equal(f.shard->group_count, 2);
+    for (uint32_t part = 0; part < 3; part++)
+        push(&f, 0, 0, part, true, floats(two[part].rows * two[part].cols, 1), NULL);
+    for (size_t step = 0; step < 2; step++) {
+        struct sb_frame *old[3], *fresh[3];
+        for (uint32_t part = 0; part < 3; part++)
+            old[part] = sb_shard_weights(f.shard, part, NULL);
+        for (uint32_t part = 0; part < 3; part++)
+            push(&f, step, 1, part, false, floats(two[part].rows * two[part].cols, 1), NULL);
+        assert_true(sb_shard_norms(f.shard, norms, &bad_part));
+        sb_shard_commit(f.shard, true, 1, 1e-2);
+        for (uint32_t part = 0; part < 3; part++) {
+            fresh[part] = sb_shard_weights(f.shard, part, NULL);
+            assert_int_equal(memcmp(old[part]->data, fresh[part]->data, old[part]->bytes) != 0,
+                             part == 0 || step == 1);
+            sb_frame_drop(&old[part]);
+            sb_frame_drop(&fresh[part]);
+        }
+    }
+    fixture_release(&f);
+}
+
+static int refuse_to_read(void *context, const char *folder, struct sb_ckpt_state *state,
+                          struct sb_err *err)
+{
+    (void)context;
+    (void)state;
+    return sb_err_set(err, SB_ERR_DATA, "'%s' is gone", folder);
+}
+
+static void a_server_may_own_nothing_and_a_folder_may_be_gone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct sb_err err = SB_ERR_INIT;
+    const struct sb_disk disk = {.read = refuse_to_read};
+    double norms[1];
+    uint32_t bad_part;
+    fixture_init(&f, true);
+    assert_int_equal(sb_shard_reload(f.shard, &disk, "checkpoint-5", &err), -1);
+    sb_test_err_is(&err, SB_ERR_DATA, "'checkpoint-5' is gone");
+    fixture_release(&f);
+
+    fixture_init(&f, false);
+    sb_shard_free(&f.shard);
+    sb_shard_free(&f.shard);
+    f.shard =
+        sb_shard_new(&f.job, NULL, spans, 3, 3, 4, SLOTS, TERM); /* three parts, four servers */
+    assert_int_equal(f.shard->mine_count, 0);
+    assert_true(sb_shard_seeded(f.shard) && sb_shard_complete(f.shard));
+    assert_true(sb_shard_norms(f.shard, norms, &bad_part));
+    sb_shard_commit(f.shard, true, 1, 1e-2);
+    assert_int_equal(f.shard->step, 1);
+    struct sb_ckpt_state nothing;
+    sb_shard_state_for_reading(f.shard, &nothing);
+    assert_int_equal(nothing.part_count, 0);
+    free(nothing.parts);
+    sb_shard_free(&f.shard);
+    f.shard = sb_shard_new(&f.job, NULL, NULL, 0, 0, 1, SLOTS, TERM); /* a model of nothing */
+    assert_true(sb_shard_complete(f.shard));
+    fixture_release(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +406,10 @@ int main(void)
         cmocka_unit_test(weights_that_are_read_are_never_written),
         cmocka_unit_test(it_does_not_matter_when_a_row_is_looked_at),
         cmocka_unit_test(the_first_part_that_is_not_finite_is_named),
+        cmocka_unit_test(frames_that_are_not_what_the_head_says_are_refused),
+        cmocka_unit_test(rows_and_the_whole_are_one_update),
+        cmocka_unit_test(what_begins_later_has_constants_of_its_own),
+        cmocka_unit_test(a_server_may_own_nothing_and_a_folder_may_be_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
