@@ -42,6 +42,7 @@ struct launch {
     uint32_t done;       /* workers that have left after the end */
     double done_at;      /* when the last of them did */
     bool ending;         /* nobody is started again */
+    bool finished;       /* the coordinator has ended well: the model is written */
     struct sb_err cause; /* of a code that is not 0 */
     int code, passed_on;
     double end_by;   /* 0: no limit yet */
@@ -227,6 +228,14 @@ static void take_end(struct launch *launch, struct child *child, int status)
         return;
     launch->running--;
     int code = exit_code(status, child, &why);
+    if (child == launch->children && code == 0)
+        launch->finished = true;
+    if (launch->finished && WIFSIGNALED(status)) { /* one that hung, and that nobody waited for */
+        sb_log_warning("%s %" PRIu32 " (process %ld) was killed by signal %d after the end of the "
+                       "run",
+                       name_of(child), child->index, (long)pid, WTERMSIG(status));
+        return;
+    }
     bool first = code && !launch->code;
     bool vague = launch->code == SB_ERR_PEER && !launch->cause.text[0];
     if (first || (vague && code && !is_consequence(code))) {

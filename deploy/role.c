@@ -5,7 +5,10 @@
 #include "output.h"
 #include "run_record.h"
 #include "signals.h"
+#include "watchdog.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -208,7 +211,7 @@ static void prepare_progress(void *context, uint64_t done_bytes, uint64_t total_
     sb_report_prepare(&preparing->role->report, done_bytes, total_bytes, samples);
 }
 
-int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err)
+static int work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err)
 {
     struct sb_task *task = NULL;
     struct preparing preparing = {.role = role, .place = place, .said_ns = sb_clock_ns()};
@@ -242,6 +245,21 @@ int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, st
                                         .entry_context = role->worker_ledger};
     int code = sb_worker_run(&options, err);
     sb_task_free(&task);
+    return code;
+}
+
+void sb_role_guard(const struct sb_role *role, const char *name, const struct sb_place *place)
+{
+    char who[64];
+    snprintf(who, sizeof(who), "%s %" PRIu32, name, place->index);
+    sb_watchdog_begin(who, role->args.job.hang_timeout_s);
+}
+
+int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err)
+{
+    sb_role_guard(role, "worker", place);
+    int code = work(role, place, embedded, err);
+    sb_watchdog_end();
     return code;
 }
 

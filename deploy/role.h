@@ -45,6 +45,9 @@ int sb_role_skip(struct sb_role *role, bool owner, struct sb_err *err);
 /* NULL and err if there can be no ledger. */
 struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *place,
                                  const struct sb_disk *disk, struct sb_err *err);
+/* From here to sb_watchdog_end it is noticed when this process hangs: "server 1", as name and place
+ * say. */
+void sb_role_guard(const struct sb_role *role, const char *name, const struct sb_place *place);
 /* Opens the task and works until the end; returns the exit code. */
 int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, struct sb_err *err);
 

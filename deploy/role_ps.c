@@ -4,6 +4,7 @@
 #include "ckpt.h"
 #include "ps_loop.h"
 #include "signals.h"
+#include "watchdog.h"
 
 int main(int argc, char **argv)
 {
@@ -19,9 +20,11 @@ int main(int argc, char **argv)
         (code = sb_role_skip(&role, place.index == 0, &err)) < 0 && !err.text[0]) {
         struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files, &err);
         double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
+        sb_role_guard(&role, "server", &place);
         if (server)
             code =
                 sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
+        sb_watchdog_end();
         dismissed = server && sb_server_over(server, NULL) >= 0;
         sb_server_free(&server);
     }

@@ -1,5 +1,7 @@
 #include "file.h"
 
+#include "beat.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +100,9 @@ int sb_dir_sync(const char *path, struct sb_err *err)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return sb_err_set_errno(err, SB_ERR_IO, "cannot open folder '%s'", path);
+    sb_beat_pause();
     int rc = fsync(fd) < 0 ? sb_err_set_errno(err, SB_ERR_IO, "fsync of '%s'", path) : 0;
+    sb_beat_resume();
     close(fd);
     return rc;
 }
@@ -114,7 +118,7 @@ int sb_file_writer_begin(struct sb_file_writer *writer, const char *path, struct
     return 0;
 }
 
-int sb_file_writer_commit(struct sb_file_writer *writer, struct sb_err *err)
+static int commit(struct sb_file_writer *writer, struct sb_err *err)
 {
     char folder[SB_PATH_BYTES];
     FILE *stream = writer->stream;
@@ -134,6 +138,14 @@ int sb_file_writer_commit(struct sb_file_writer *writer, struct sb_err *err)
         return -1;
     }
     return sb_dir_sync(sb_path_folder(folder, writer->path), err);
+}
+
+int sb_file_writer_commit(struct sb_file_writer *writer, struct sb_err *err)
+{
+    sb_beat_pause(); /* a slow disk is no hung thread */
+    int rc = commit(writer, err);
+    sb_beat_resume();
+    return rc;
 }
 
 void sb_file_writer_abort(struct sb_file_writer *writer)

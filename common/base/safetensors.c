@@ -1,6 +1,7 @@
 #include "safetensors.h"
 
 #include "arena.h"
+#include "beat.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -417,7 +418,10 @@ void sb_st_writer_describe(struct sb_st_writer *writer, const char *name, enum s
 static int write_bytes(struct sb_st_writer *writer, const void *data, size_t bytes,
                        struct sb_err *err)
 {
-    if (bytes && fwrite(data, 1, bytes, writer->file.stream) != bytes)
+    sb_beat_pause();
+    bool written = fwrite(data, 1, bytes, writer->file.stream) == bytes;
+    sb_beat_resume();
+    if (!written)
         return sb_err_set_errno(err, SB_ERR_IO, "writing '%s'", writer->file.temporary);
     return 0;
 }

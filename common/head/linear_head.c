@@ -1,6 +1,7 @@
 #include "linear_head.h"
 
 #include "arena.h"
+#include "beat.h"
 #include "rng.h"
 
 #include <math.h>
@@ -121,8 +122,10 @@ double sb_linear_head_fit(double *coef, double *intercept, const float *x, const
     fit.p = sb_calloc(K, sizeof(double));
     double loss = 0;
     begin(&fit);
-    for (uint32_t epoch = 0; epoch < options->epochs; epoch++)
+    for (uint32_t epoch = 0; epoch < options->epochs; epoch++) {
         loss = run_epoch(&fit, epoch, x, gold, n);
+        sb_beat();
+    }
     for (size_t k = 0; k < K; k++) {
         memcpy(coef + k * C, fit.w + k * (C + 1), C * sizeof(*coef));
         intercept[k] = fit.w[k * (C + 1) + C];

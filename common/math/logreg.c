@@ -1,6 +1,7 @@
 #include "logreg.h"
 
 #include "arena.h"
+#include "beat.h"
 #include "real.h"
 #include "vec.h"
 
@@ -109,6 +110,7 @@ static lbfgsfloatval_t evaluate(void *instance, const lbfgsfloatval_t *theta,
     double *dintercept = gradient + R * C;
     double loss = 0, norm2 = 0;
 
+    sb_beat();
     memset(gradient, 0, R * (C + 1) * sizeof(*gradient));
     for (size_t i = 0; i < fit->n; i++) {
         double weight = fit->weight[fit->gold[i]];

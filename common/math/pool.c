@@ -1,6 +1,7 @@
 #include "pool.h"
 
 #include "arena.h"
+#include "beat.h"
 #include "clock.h"
 #include "err.h"
 
@@ -105,6 +106,7 @@ static void work(struct sb_pool *pool, size_t thread)
             continue;
         size_t tile_count = pool->tile_count;
         pool->tile(pool->context, tile_count - unclaimed(ticket), thread);
+        sb_beat();
         if (atomic_fetch_add(&pool->done, 1) + 1 == tile_count &&
             atomic_load(&pool->caller_waits)) {
             pthread_mutex_lock(&pool->mutex);
@@ -135,10 +137,12 @@ static void *worker_main(void *argument)
     struct start start = *(struct start *)argument;
     free(argument);
     enter_compute_thread();
+    sb_beat_join();
     while (!atomic_load(&start.pool->stop)) {
         wait_for_work(start.pool);
         work(start.pool, start.thread);
     }
+    sb_beat_leave();
     return NULL;
 }
 
@@ -208,8 +212,10 @@ void sb_pool_run(struct sb_pool *pool, size_t tile_count, sb_tile_fn *tile, void
 {
     enter_compute_thread(); /* the caller need not be the thread that made the pool */
     if (pool == NULL || pool->thread_count == 1 || tile_count <= 1) {
-        for (size_t i = 0; i < tile_count; i++)
+        for (size_t i = 0; i < tile_count; i++) {
             tile(context, i, 0);
+            sb_beat();
+        }
         return;
     }
     sb_assert(tile_count < UINT32_MAX);

@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include "arena.h"
+#include "beat.h"
 #include "clock.h"
 
 #include <errno.h>
@@ -71,12 +72,14 @@ void sb_log_open(const struct sb_log_options *options)
 /* A log that cannot be written has nowhere to say so: the rest of the line is dropped. */
 static void write_out(struct sb_bytes *line)
 {
+    sb_beat_pause(); /* a pipe that nobody reads, a terminal that is held */
     for (size_t done = 0; done < line->count;) {
         ssize_t wrote = write(journal.fd, line->data + done, line->count - done);
         if (wrote < 0 && errno != EINTR)
             break;
         done += wrote > 0 ? (size_t)wrote : 0;
     }
+    sb_beat_resume();
     sb_bytes_release(line);
 }
 

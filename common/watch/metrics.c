@@ -1,6 +1,7 @@
 #include "metrics.h"
 
 #include "arena.h"
+#include "beat.h"
 #include "clock.h"
 #include "metrics_rows.h"
 
@@ -120,6 +121,7 @@ double sb_metrics_value(const struct sb_metrics *metrics, enum sb_metric id)
 
 void sb_metrics_heartbeat(struct sb_metrics *metrics)
 {
+    sb_beat();
     if (metrics)
         atomic_store_explicit(&metrics->heartbeat_ns, sb_clock_ns(), memory_order_relaxed);
 }

@@ -11,6 +11,7 @@
  */
 #include "dataset.h"
 
+#include "beat.h"
 #include "cache.h"
 #include "content.h"
 #include "dataset_parts.h"
@@ -196,13 +197,16 @@ static int lock_file(const char *path, struct sb_err *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return sb_err_set_errno(err, SB_ERR_CREATE, "cannot create '%s'", path);
+    sb_beat_pause(); /* others may prepare for hours */
     while (flock(fd, LOCK_EX) < 0) {
         if (errno == EINTR)
             continue;
         sb_err_set_errno(err, SB_ERR_IO, "locking '%s'", path);
         close(fd);
-        return -1;
+        fd = -1;
+        break;
     }
+    sb_beat_resume();
     return fd;
 }
 

@@ -1,5 +1,6 @@
 #include "prepare.h"
 
+#include "beat.h"
 #include "dataset_parts.h"
 #include "grouping.h"
 #include "label_sets.h"
@@ -167,6 +168,7 @@ static void *encode_chunks(void *argument)
 {
     struct ring *ring = argument;
     struct sb_encoding encoding = {0};
+    sb_beat_join();
     pthread_mutex_lock(&ring->lock);
     for (;;) {
         while (ring->taken_count == ring->filled_count && !ring->closed)
@@ -176,12 +178,14 @@ static void *encode_chunks(void *argument)
         struct chunk *chunk = &ring->chunks[ring->taken_count++ % ring->chunk_count];
         pthread_mutex_unlock(&ring->lock);
         encode_chunk(chunk, ring, &encoding);
+        sb_beat();
         pthread_mutex_lock(&ring->lock);
         chunk->state = CHUNK_DONE;
         pthread_cond_signal(&ring->done);
     }
     pthread_mutex_unlock(&ring->lock);
     sb_encoding_release(&encoding);
+    sb_beat_leave();
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "arena.h"
+#include "beat.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +84,9 @@ static int fill(struct sb_stream *s, struct sb_err *err)
     s->filled -= s->at;
     s->at = 0;
     while (!s->input_ended && s->filled < INPUT_BYTES) {
+        sb_beat_pause(); /* who writes into a pipe takes his time */
         ssize_t got = read(s->fd, s->input + s->filled, INPUT_BYTES - s->filled);
+        sb_beat_resume();
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
