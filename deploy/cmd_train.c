@@ -48,8 +48,10 @@ int sb_cmd_train(int argc, char **argv)
         code = 0;
     else if (role.args.job.servers)
         code = sb_launch(&role.args, &err);
-    else
+    else {
+        sb_report_announce(&role.report, false);
         code = train_embedded(&role, &err);
+    }
     if (role.report.said)
         err.text[0] = 0;
     sb_role_end(&role);

@@ -13,6 +13,7 @@
 int sb_cmd_train(int argc, char **argv);
 int sb_cmd_run(int argc, char **argv);
 int sb_cmd_plan(int argc, char **argv);
+int sb_cmd_status(int argc, char **argv);
 int sb_cmd_sweep(int argc, char **argv);
 int sb_cmd_eval(int argc, char **argv);
 int sb_cmd_predict(int argc, char **argv);

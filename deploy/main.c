@@ -17,6 +17,8 @@ static const struct command COMMANDS[] = {
     {"run", sb_cmd_run,
      "Jobs in a row, each from the model of an earlier one; a report at the end."},
     {"plan", sb_cmd_plan, "Memory, traffic and steps of a job, before it is started."},
+    {"status", sb_cmd_status,
+     "How a run is: step, members, checkpoints, what was lost; also when it does not run."},
     {"sweep", sb_cmd_sweep,
      "Train a job with more and more of the model frozen; scores, costs, a picture."},
     {"eval", sb_cmd_eval, "Score a model folder on a file: loss, perplexity, accuracy, F1."},

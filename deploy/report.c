@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 void sb_report_begin(struct sb_report *report, const struct sb_job *job, const char *role,
                      uint32_t index)
@@ -34,11 +35,35 @@ int sb_report_serve(struct sb_report *report, uint32_t index, bool asked_port, s
         return -1;
     if (bound[0])
         sb_log_event("serving", sb_text("metrics", bound));
+    snprintf(report->address, sizeof(report->address), "%s", bound);
     return 0;
+}
+
+/* Before the coordinator speaks, and while the data is prepared. */
+static void say_state(struct sb_report *report, const char *state, uint64_t done, uint64_t total)
+{
+    json_t *status = json_pack("{s:s}", "state", state);
+    if (total) {
+        json_object_set_new(status, "prepared_bytes", json_integer((json_int_t)done));
+        json_object_set_new(status, "total_bytes", json_integer((json_int_t)total));
+    }
+    sb_report_status(report, status);
+    json_decref(status);
+}
+
+void sb_report_announce(struct sb_report *report, bool watched)
+{
+    struct sb_err why = SB_ERR_INIT;
+    if (sb_beacon_light(&report->beacon, report->job->output_dir, report->address, watched, &why) <
+        0)
+        sb_log_warning("`shardbert status` will not find this run: %s", why.text);
+    say_state(report, "starting", 0, 0);
 }
 
 void sb_report_end(struct sb_report *report)
 {
+    if (report->job)
+        sb_beacon_out(&report->beacon, report->job->output_dir);
     sb_metrics_free(&report->metrics);
 }
 
@@ -64,6 +89,8 @@ void sb_report_prepare(void *context, uint64_t done_bytes, uint64_t total_bytes,
     sb_metrics_heartbeat(report->metrics);
     if (!report->phase_open || report->progress.total != total_bytes)
         begin_phase(report, "prepare", 0, total_bytes, 10);
+    if (report->beacon.run[0])
+        say_state(report, "preparing", done_bytes, total_bytes);
     double seconds = (double)(sb_clock_ns() - report->progress.began_ns) * 1e-9;
     sb_progress_show(&report->progress, done_bytes, NAN,
                      seconds > 0 ? (double)done_bytes / seconds : NAN, "bytes");
@@ -307,6 +334,8 @@ static void report_head(const struct sb_event *event)
 void sb_report_event(void *context, const struct sb_event *event)
 {
     struct sb_report *report = context;
+    if (sb_report_notice(report, event))
+        return;
     switch (event->kind) {
     case SB_EVENT_JOINED:
         sb_log_event("joined", sb_text("peer", event->text));
@@ -332,6 +361,7 @@ void sb_report_event(void *context, const struct sb_event *event)
         break;
     case SB_EVENT_SAVED:
         sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_LAST_STEP, (double)event->step);
+        sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_TIME, (double)time(NULL));
         sb_metrics_observe(report->metrics, SB_METRIC_CHECKPOINT_DURATION, event->seconds);
         sb_log_event("saved", sb_u64("step", event->step), sb_text("folder", event->text),
                      sb_real("seconds", event->seconds));
@@ -342,20 +372,9 @@ void sb_report_event(void *context, const struct sb_event *event)
     case SB_EVENT_WARNING:
         sb_log_warning("%s", event->text);
         break;
-    case SB_EVENT_SAVE_FAILED:
-        sb_log_warning("checkpoint of step %llu failed: %s; training goes on",
-                       (unsigned long long)event->step, event->text);
-        break;
     case SB_EVENT_RECOVERED:
         end_phase(report);
-        sb_log_event("recovered", sb_text("what", event->text));
-        break;
-    case SB_EVENT_REFUSED:
-    case SB_EVENT_NONFINITE:
-    case SB_EVENT_LOST:
-    case SB_EVENT_SLOW:
-    case SB_EVENT_DAMAGED:
-        sb_log_warning("%s", event->text);
+        sb_log_notice("recovered", SB_LOG_INFO, event->text, NULL, 0);
         break;
     case SB_EVENT_ENDING: {
         struct sb_err why = SB_ERR_INIT;
@@ -369,6 +388,8 @@ void sb_report_event(void *context, const struct sb_event *event)
         end_phase(report);
         sb_log_event("finished", sb_u64("step", event->step), sb_u64("code", (uint64_t)event->code),
                      sb_real("seconds", event->seconds), sb_text("why", event->text));
+        break;
+    default:
         break;
     }
 }

@@ -18,6 +18,8 @@ int main(int argc, char **argv)
     if (sb_place_take(&place, &role.args, true, &err) == 0 &&
         sb_report_serve(&role.report, place.index, place.index == 0 || !place.mpi, &err) == 0 &&
         (code = sb_role_skip(&role, place.index == 0, &err)) < 0 && !err.text[0]) {
+        if (place.index == 0)
+            sb_report_announce(&role.report, role.args.child);
         struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files, &err);
         double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
         sb_role_guard(&role, "server", &place);

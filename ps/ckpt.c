@@ -1,5 +1,6 @@
 #include "ckpt.h"
 
+#include "account_file.h"
 #include "arena.h"
 #include "clock.h"
 #include "file.h"
@@ -444,11 +445,9 @@ static int verify_step(const char *folder, uint64_t step, struct sb_ckpt_manifes
     return 0;
 }
 
-static int newest(void *context, const char *output_dir, char *folder,
-                  struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
-                  void *damaged_context, struct sb_err *err)
+int sb_ckpt_newest(const char *output_dir, char *folder, struct sb_ckpt_manifest *manifest,
+                   sb_ckpt_passed_over *passed_over, void *context, struct sb_err *err)
 {
-    (void)context;
     struct steps steps;
     if (list(&steps, output_dir, err) < 0)
         return -1;
@@ -460,11 +459,34 @@ static int newest(void *context, const char *output_dir, char *folder,
         if (found)
             break;
         sb_ckpt_manifest_release(manifest);
-        if (damaged)
-            damaged(damaged_context, why.text);
+        if (passed_over)
+            passed_over(context, folder, steps.items[i], why.text);
     }
     free(steps.items);
     return found;
+}
+
+struct damaged {
+    sb_ckpt_damaged *say;
+    void *context;
+};
+
+static void say_damaged(void *context, const char *folder, uint64_t step, const char *sentence)
+{
+    const struct damaged *damaged = context;
+    (void)folder;
+    (void)step;
+    if (damaged->say)
+        damaged->say(damaged->context, sentence);
+}
+
+static int newest(void *context, const char *output_dir, char *folder,
+                  struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
+                  void *damaged_context, struct sb_err *err)
+{
+    (void)context;
+    struct damaged to = {damaged, damaged_context};
+    return sb_ckpt_newest(output_dir, folder, manifest, say_damaged, &to, err);
 }
 
 static int remove_folder(void *context, const char *folder, struct sb_err *err)
@@ -527,6 +549,20 @@ static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t 
     return rc;
 }
 
+/* ---- the account ---- */
+
+static int keep_account(void *context, const char *output_dir, const struct sb_account *account)
+{
+    (void)context;
+    return sb_account_keep(account, output_dir);
+}
+
+static bool read_account(void *context, const char *output_dir, struct sb_account *account)
+{
+    (void)context;
+    return sb_account_read(account, output_dir);
+}
+
 const struct sb_disk sb_disk_files = {
     .write = write_state,
     .read = read_state,
@@ -536,5 +572,7 @@ const struct sb_disk sb_disk_files = {
     .remove = remove_folder,
     .read_term = read_term,
     .keep_term = keep_term,
+    .keep_account = keep_account,
+    .read_account = read_account,
     .prune = prune,
 };

@@ -16,6 +16,7 @@
 #ifndef SB_CKPT_H
 #define SB_CKPT_H
 
+#include "account.h"
 #include "embed_head.h"
 #include "err.h"
 
@@ -100,6 +101,9 @@ struct sb_disk {
      */
     int (*read_term)(void *context, const char *output_dir, uint32_t *term, struct sb_err *err);
     int (*keep_term)(void *context, const char *output_dir, uint32_t term, struct sb_err *err);
+    /* What was lost and done again, beside the terms.  NULL: it is not kept. */
+    int (*keep_account)(void *context, const char *output_dir, const struct sb_account *account);
+    bool (*read_account)(void *context, const char *output_dir, struct sb_account *account);
     /* Keeps the newest `keep` checkpoints of output_dir that have a manifest, and that of step
      * `also` (SB_CKPT_NONE: of no step) beside them. */
     int (*prune)(void *context, const char *output_dir, uint32_t keep, uint64_t also,
@@ -114,6 +118,15 @@ extern const struct sb_disk sb_disk_files;
  * manifest, empty before, is to be released after a failure too.
  */
 int sb_ckpt_verify(struct sb_ckpt_manifest *manifest, const char *folder, struct sb_err *err);
+
+/*
+ * As sb_disk.newest, for those who only look: 1, 0 or -1.  damaged, if it is not NULL, is told of
+ * each folder that is passed over.
+ */
+typedef void sb_ckpt_passed_over(void *context, const char *folder, uint64_t step,
+                                 const char *sentence);
+int sb_ckpt_newest(const char *output_dir, char *folder, struct sb_ckpt_manifest *manifest,
+                   sb_ckpt_passed_over *passed_over, void *context, struct sb_err *err);
 
 /* "output_dir/checkpoint-<step>" */
 void sb_ckpt_folder(char folder[4096], const char *output_dir, uint64_t step);

@@ -71,6 +71,9 @@ void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event)
     }
     if (!event.text)
         event.text = "";
+    event.term = c->term;
+    event.who = event.who ? event.who : "";
+    event.slots = event.slots ? event.slots : "";
     c->options->on_event(c->options->event_context, &event);
 }
 
@@ -81,6 +84,22 @@ void sb_coordinator_note(struct sb_coordinator *c, struct sb_entry entry)
     entry.term = c->term;
     entry.step = entry.kind == SB_ENTRY_DECIDE ? c->step - 1 : c->step;
     c->options->on_entry(c->options->entry_context, &entry);
+}
+
+void sb_coordinator_tell_of_worker(struct sb_coordinator *c, uint32_t worker, struct sb_event event)
+{
+    char who[SB_MEMBERS_NAME_BYTES];
+    sb_members_short_name(who, &c->members, worker);
+    event.who = who;
+    sb_coordinator_tell(c, event);
+}
+
+void sb_coordinator_tell_of_server(struct sb_coordinator *c, uint32_t server, struct sb_event event)
+{
+    char who[32];
+    snprintf(who, sizeof(who), "server %" PRIu32, server);
+    event.who = who;
+    sb_coordinator_tell(c, event);
 }
 
 void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state)
@@ -162,9 +181,10 @@ static void take_trouble(struct sb_coordinator *c, uint32_t worker, const Sb__St
                  joined ? c->members.workers[worker].name : "a worker");
     if (joined && c->state > SB_COORDINATOR_SEEDING && others_work(c, worker)) {
         if (!c->members.workers[worker].lost)
-            sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_LOST,
-                                                     .text = sentence,
-                                                     .code = (int)stop->code});
+            sb_coordinator_tell_of_worker(c, worker,
+                                          (struct sb_event){.kind = SB_EVENT_LOST,
+                                                            .text = sentence,
+                                                            .code = (int)stop->code});
         c->members.workers[worker].lost = true;
         return;
     }

@@ -25,6 +25,7 @@
 #ifndef SB_COORDINATOR_H
 #define SB_COORDINATOR_H
 
+#include "account.h"
 #include "ckpt.h"
 #include "evaluation.h"
 #include "file.h"
@@ -124,14 +125,18 @@ struct sb_coordinator {
     struct sb_gather gather; /* of the running step */
     struct sb_run_head head; /* setfit */
     struct sb_history history;
-    struct { /* what was lost, and done again for it */
-        uint32_t workers, servers;
-        uint64_t steps;
-        double seconds; /* from a fall back to the step that had been reached */
-        uint64_t reach; /* that step; 0: it is reached again */
+    struct sb_account account;
+    bool account_read;  /* that of the lives before is in it */
+    bool rejoined;      /* ... and this life of ours */
+    struct {            /* of a fall back */
+        uint64_t reach; /* the step that had been reached; 0: it is reached again */
         uint64_t seen;  /* JOINING: the step that servers say they have come to */
         uint64_t since_ns;
     } losses;
+    struct { /* the newest checkpoint that was written, or that the run began with */
+        bool known;
+        uint64_t step, ns; /* ns 0: it was written before this process began */
+    } saved;
 
     char resume_folder[SB_PATH_BYTES];
     char save_folder[SB_PATH_BYTES];
@@ -164,5 +169,7 @@ bool sb_coordinator_handle(struct sb_coordinator *c, uint64_t now_ns, uint64_t p
                            const Sb__Head *head, const struct sb_msg *msg, struct sb_outbox *out);
 void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_outbox *out);
 void sb_coordinator_stop(struct sb_coordinator *c, int code);
+/* What the run is doing, as an object of its own. */
+json_t *sb_coordinator_status(const struct sb_coordinator *c);
 
 #endif

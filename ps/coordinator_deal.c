@@ -130,13 +130,16 @@ static void say_shares(struct sb_coordinator *c, const uint32_t *able, const uin
         hash = hash * 31 + able[i] * UINT64_C(65537) + ends[i];
     if (hash == c->said_shares)
         return;
+    char who[SB_MEMBERS_NAME_BYTES];
     struct sb_bytes text = SB_BYTES_INIT;
     c->said_shares = hash;
     c->said_shares_ns = c->now_ns;
     sb_bytes_printf(&text, "shares by measured speed:");
-    for (size_t i = 0; i < count && i < 16; i++)
-        sb_bytes_printf(&text, "%s %s %" PRIu64, i ? "," : "", c->members.workers[able[i]].name,
+    for (size_t i = 0; i < count && i < 16; i++) {
+        sb_members_short_name(who, &c->members, able[i]);
+        sb_bytes_printf(&text, "%s %s %" PRIu64, i ? "," : "", who,
                         ends[i] - (i ? ends[i - 1] : 0));
+    }
     sb_bytes_printf(&text, "%s of %" PRIu64 " slots", count > 16 ? ", ..." : "", total);
     sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_NOTE, .text = text.data});
     sb_bytes_release(&text);

@@ -11,6 +11,7 @@
  *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on: what is next?
  *   coordinator_best.c    judging evaluations; RELOADING
  *   coordinator_finish.c  FINISHING
+ *   coordinator_status.c  what it is doing, for those who ask
  */
 #ifndef SB_COORDINATOR_INSIDE_H
 #define SB_COORDINATOR_INSIDE_H
@@ -24,6 +25,11 @@ void sb_coordinator_send(struct sb_coordinator *c, struct sb_outbox *out, uint64
 void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event);
 /* For the ledger.  Fills in the term, and the step if it is not the one that ends. */
 void sb_coordinator_note(struct sb_coordinator *c, struct sb_entry entry);
+/* Of a peer: fills in who, too. */
+void sb_coordinator_tell_of_worker(struct sb_coordinator *c, uint32_t worker,
+                                   struct sb_event event);
+void sb_coordinator_tell_of_server(struct sb_coordinator *c, uint32_t server,
+                                   struct sb_event event);
 /* The one place where the state changes. */
 void sb_coordinator_move(struct sb_coordinator *c, enum sb_coordinator_state state);
 double sb_coordinator_seconds(const struct sb_coordinator *c, uint64_t since_ns);
@@ -80,6 +86,8 @@ void sb_coordinator_count_step_seconds(struct sb_coordinator *c);
 /* A newcomer has taken the place of a lost worker.  anew: also what that one had said is DONE. */
 void sb_coordinator_inherit(struct sb_coordinator *c, uint32_t worker, bool anew,
                             struct sb_outbox *out);
+/* Something of its share is missing, or was lost with a server. */
+bool sb_coordinator_owes(const struct sb_coordinator *c, uint32_t worker);
 /* Finds workers that are slow or silent and gives their shares to those that are done. */
 void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *out);
 
@@ -99,11 +107,9 @@ void sb_coordinator_watch_short(struct sb_coordinator *c, struct sb_outbox *out)
 /* coordinator_recover.c */
 /* A term above all that were ever taken here, kept on the disk before it is used. */
 int sb_coordinator_take_term(struct sb_coordinator *c, uint32_t of_checkpoint, struct sb_err *err);
-/* One that was started again has taken its old place.  gone: the name of the one who died. */
-void sb_coordinator_server_again(struct sb_coordinator *c, uint32_t server, const char *gone,
-                                 struct sb_outbox *out);
-void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, const char *gone,
-                                 struct sb_outbox *out);
+/* One that was started again has taken its old place. */
+void sb_coordinator_server_again(struct sb_coordinator *c, uint32_t server, struct sb_outbox *out);
+void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out);
 /* READY: who talks to a coordinator that does not know him should say HELLO again. */
 void sb_coordinator_ask_to_rejoin(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out);
 void sb_coordinator_watch_servers(struct sb_coordinator *c);
@@ -111,7 +117,10 @@ void sb_coordinator_watch_servers(struct sb_coordinator *c);
 void sb_coordinator_count_rejoined(struct sb_coordinator *c);
 /* A step is committed: is all that was lost done again? */
 void sb_coordinator_count_redone(struct sb_coordinator *c);
-/* "1 server came back, 7 steps were done again in 2.1 s"; nothing if nobody was lost. */
+/* A restart finds the account of the lives before. */
+void sb_coordinator_read_account(struct sb_coordinator *c);
+void sb_coordinator_keep_account(const struct sb_coordinator *c);
+/* What was lost and done again, if anything was. */
 void sb_coordinator_say_losses(struct sb_coordinator *c);
 
 /* coordinator_run.c */
@@ -129,6 +138,19 @@ void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb
 /* To whoever has not answered yet. */
 void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out);
 void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_status.c */
+/*
+ * The share of a worker as runs [first, last] of slots in slot order; missing: only what is not
+ * here.  Returns how many; they are at most 64.
+ */
+size_t sb_coordinator_share(const struct sb_coordinator *c, uint32_t worker, bool missing,
+                            uint64_t runs[64][2]);
+/* "4-7", "0-3 6"; nothing if it has no share. */
+void sb_coordinator_say_slots(const struct sb_coordinator *c, uint32_t worker, bool missing,
+                              struct sb_bytes *out);
+/* "slot" or "slots", for such a text. */
+const char *sb_coordinator_slot_word(const char *slots);
 
 /* coordinator_nonfinite.c */
 /* A worker says that the numbers of this slot are not finite. */

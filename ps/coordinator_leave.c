@@ -10,15 +10,16 @@ enum { SAY_EVERY_S = 5 };
 void sb_coordinator_let_leave(struct sb_coordinator *c, uint32_t worker)
 {
     struct sb_coordinator_worker *w = &c->workers[worker];
-    char text[SB_MEMBERS_NAME_BYTES + 128];
+    char who[SB_MEMBERS_NAME_BYTES], text[SB_MEMBERS_NAME_BYTES + 128];
     if (w->leaving || w->bye)
         return;
     w->leaving = true;
     w->moved_ns = c->now_ns;
+    sb_members_short_name(who, &c->members, worker);
     snprintf(text, sizeof(text),
-             "%s has got a signal: it leaves after this step, and the others go on",
-             c->members.workers[worker].name);
-    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_NOTE, .text = text});
+             "%s has got a signal: it leaves after this step, and the others go on", who);
+    sb_coordinator_tell_of_worker(c, worker,
+                                  (struct sb_event){.kind = SB_EVENT_LEAVING, .text = text});
 }
 
 void sb_coordinator_dismiss(struct sb_coordinator *c, struct sb_outbox *out)

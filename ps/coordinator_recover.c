@@ -70,32 +70,30 @@ static void count_lost_steps(struct sb_coordinator *c, uint64_t reached)
 {
     if (reached <= c->step)
         return;
-    c->losses.steps += reached - c->step;
+    c->account.steps += reached - c->step;
     if (!c->losses.reach)
         c->losses.since_ns = c->now_ns;
     if (reached > c->losses.reach)
         c->losses.reach = reached;
 }
 
-static void say_return(struct sb_coordinator *c, uint32_t server, const char *gone,
-                       uint64_t reached)
+static void say_return(struct sb_coordinator *c, uint32_t server, uint64_t reached)
 {
-    char text[2048], where[64] = "the starting weights";
+    char text[512], where[64] = "the starting weights";
     if (c->resumed)
         snprintf(where, sizeof(where), "the checkpoint of step %" PRIu64, c->step);
     snprintf(text, sizeof(text),
-             "%s is gone; %s takes its place, and all go back from step %" PRIu64
+             "server %" PRIu32 " was started again: all go back from step %" PRIu64
              " to %s (term %" PRIu32 ")",
-             gone, c->members.servers[server].name, reached, where, c->term);
-    sb_coordinator_tell(
-        c, (struct sb_event){.kind = SB_EVENT_LOST, .text = text, .code = SB_ERR_PEER});
+             server, reached, where, c->term);
+    sb_coordinator_tell_of_server(
+        c, server, (struct sb_event){.kind = SB_EVENT_RETURNED, .text = text, .code = SB_ERR_PEER});
 }
 
-void sb_coordinator_server_again(struct sb_coordinator *c, uint32_t server, const char *gone,
-                                 struct sb_outbox *out)
+void sb_coordinator_server_again(struct sb_coordinator *c, uint32_t server, struct sb_outbox *out)
 {
     uint64_t reached = sb_coordinator_trained(c);
-    c->losses.servers++;
+    c->account.servers++;
     if (c->state == SB_COORDINATOR_JOINING)
         return;
     forget_progress(c);
@@ -103,12 +101,13 @@ void sb_coordinator_server_again(struct sb_coordinator *c, uint32_t server, cons
     sb_coordinator_begin_loading(c, out);
     count_lost_steps(c, reached);
     if (c->state == SB_COORDINATOR_LOADING)
-        say_return(c, server, gone, reached);
+        say_return(c, server, reached);
+    sb_coordinator_keep_account(c);
 }
 
 void sb_coordinator_watch_servers(struct sb_coordinator *c)
 {
-    char text[512];
+    char text[256];
     for (uint32_t i = 0; i < c->members.server_count; i++) {
         struct sb_members_server *member = &c->members.servers[i];
         double silent = sb_coordinator_seconds(c, c->servers[i].heard_ns);
@@ -117,39 +116,38 @@ void sb_coordinator_watch_servers(struct sb_coordinator *c)
             continue;
         member->lost = true;
         snprintf(text, sizeof(text),
-                 "%s is silent for %.0f s: the run waits until it speaks or is started again",
-                 member->name, silent);
-        sb_coordinator_tell(
-            c, (struct sb_event){.kind = SB_EVENT_LOST, .text = text, .code = SB_ERR_PEER});
+                 "server %" PRIu32 " is silent for %.0f s (worker_timeout_s): the run waits until "
+                 "it speaks or is started again",
+                 i, silent);
+        sb_coordinator_tell_of_server(
+            c, i,
+            (struct sb_event){
+                .kind = SB_EVENT_LOST, .text = text, .seconds = silent, .code = SB_ERR_PEER});
     }
 }
 
 /* ---- workers ---- */
 
-static void say_share(const struct sb_coordinator *c, uint32_t worker, struct sb_bytes *text)
+void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, struct sb_outbox *out)
 {
-    const struct sb_coordinator_worker *w = &c->workers[worker];
-    if (c->state == SB_COORDINATOR_TRAINING && w->node_count) {
-        sb_bytes_printf(text, " and its share (node%s", w->node_count > 1 ? "s" : "");
-        for (size_t i = 0; i < w->node_count; i++)
-            sb_bytes_printf(text, " %" PRIu32, w->nodes[i]);
-        sb_bytes_printf(text, " of step %" PRIu64 ")", c->step + 1);
-    } else if (c->state == SB_COORDINATOR_EVALUATING && w->first_slot < w->end_slot) {
-        sb_bytes_printf(text, " and its share (slots %" PRIu64 " to %" PRIu64 " of '%s')",
-                        w->first_slot, w->end_slot - 1, c->evaluation.set->name);
-    }
-}
-
-void sb_coordinator_worker_again(struct sb_coordinator *c, uint32_t worker, const char *gone,
-                                 struct sb_outbox *out)
-{
-    struct sb_bytes text = SB_BYTES_INIT;
-    c->losses.workers++;
-    sb_bytes_printf(&text, "%s is gone; %s takes its place", gone, c->members.workers[worker].name);
-    say_share(c, worker, &text);
-    sb_coordinator_tell(
-        c, (struct sb_event){.kind = SB_EVENT_LOST, .text = text.data, .code = SB_ERR_PEER});
+    char who[SB_MEMBERS_NAME_BYTES];
+    struct sb_bytes text = SB_BYTES_INIT, slots = SB_BYTES_INIT;
+    c->account.workers++;
+    sb_members_short_name(who, &c->members, worker);
+    sb_bytes_printf(&text, "%s was started again", who);
+    if (sb_coordinator_works(c))
+        sb_coordinator_say_slots(c, worker, false, &slots);
+    if (slots.count)
+        sb_bytes_printf(&text, ": it has its %s %s of step %" PRIu64 " back",
+                        sb_coordinator_slot_word(slots.data), slots.data, c->step + 1);
+    sb_coordinator_tell_of_worker(c, worker,
+                                  (struct sb_event){.kind = SB_EVENT_RETURNED,
+                                                    .text = text.data,
+                                                    .slots = slots.data,
+                                                    .code = SB_ERR_PEER});
+    sb_bytes_release(&slots);
     sb_bytes_release(&text);
+    sb_coordinator_keep_account(c);
     c->doubted = true;
     sb_coordinator_worker_anew(c, worker);
     if (c->state == SB_COORDINATOR_JOINING || c->state == SB_COORDINATOR_LOADING)
@@ -173,33 +171,62 @@ void sb_coordinator_ask_to_rejoin(struct sb_coordinator *c, uint64_t peer, struc
 
 /* ---- the account ---- */
 
+static bool keeps_account(const struct sb_coordinator *c)
+{
+    const struct sb_disk *disk = c->options->disk;
+    return disk && disk->keep_account && disk->read_account && c->job->output_dir &&
+           *c->job->output_dir;
+}
+
+void sb_coordinator_keep_account(const struct sb_coordinator *c)
+{
+    if (keeps_account(c) && c->account_read)
+        c->options->disk->keep_account(c->options->disk->context, c->job->output_dir, &c->account);
+}
+
+/* One of a run that nobody goes on with is not ours. */
+void sb_coordinator_read_account(struct sb_coordinator *c)
+{
+    struct sb_account before = {0};
+    if (c->account_read)
+        return;
+    c->account_read = true;
+    if (!keeps_account(c))
+        return;
+    if (c->resumed || c->options->life)
+        c->options->disk->read_account(c->options->disk->context, c->job->output_dir, &before);
+    sb_account_add(&c->account, &before);
+}
+
 void sb_coordinator_count_rejoined(struct sb_coordinator *c)
 {
-    if (!c->options->life)
+    if (c->rejoined || (!c->options->life && !c->losses.seen))
         return;
-    c->losses.servers += c->options->life;
+    c->rejoined = true;
+    c->account.coordinators++;
+    if (c->account.coordinators < c->options->life) /* some lives were too short to count */
+        c->account.coordinators = c->options->life;
     count_lost_steps(c, c->losses.seen);
+    if (c->losses.reach) /* the time until all were here again is lost as well */
+        c->losses.since_ns = c->born_ns;
     c->losses.seen = 0;
+    sb_coordinator_keep_account(c);
 }
 
 void sb_coordinator_count_redone(struct sb_coordinator *c)
 {
     if (!c->losses.reach || c->step < c->losses.reach)
         return;
-    c->losses.seconds += sb_coordinator_seconds(c, c->losses.since_ns);
+    c->account.seconds += sb_coordinator_seconds(c, c->losses.since_ns);
     c->losses.reach = 0;
+    sb_coordinator_keep_account(c);
 }
 
 void sb_coordinator_say_losses(struct sb_coordinator *c)
 {
     struct sb_bytes text = SB_BYTES_INIT;
-    if (!c->losses.workers && !c->losses.servers)
-        return;
-    sb_bytes_printf(&text, "%" PRIu32 " worker%s and %" PRIu32 " server%s came back; ",
-                    c->losses.workers, c->losses.workers == 1 ? "" : "s", c->losses.servers,
-                    c->losses.servers == 1 ? "" : "s");
-    sb_bytes_printf(&text, "%" PRIu64 " step%s done again in %.1f s", c->losses.steps,
-                    c->losses.steps == 1 ? " was" : "s were", c->losses.seconds);
-    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_RECOVERED, .text = text.data});
+    sb_coordinator_keep_account(c);
+    if (sb_account_say(&c->account, &text))
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_RECOVERED, .text = text.data});
     sb_bytes_release(&text);
 }

@@ -443,10 +443,13 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
     if (worker == UINT32_MAX || done->sequence > c->sequence || !counts_valid(done))
         return;
     bool current = done->sequence >= c->first_sequence && head->step == c->step;
+    uint64_t answered = c->workers[worker].answered;
     sb_coordinator_count_answer(c, worker, head);
     int taken = current ? take_sums(c, head, msg) : 0;
     if (taken < 0)
         return;
+    if (taken == 0 && c->workers[worker].answered != answered)
+        c->account.twice++;
     if (taken > 0)
         c->progress_ns = c->now_ns;
     if (taken > 0 && done->kind == SB__WORK_KIND__WORK_TRAIN && done->bad_slot)
@@ -503,6 +506,8 @@ static void save_failed(struct sb_coordinator *c, const char *sentence, struct s
     const struct sb_disk *disk = c->options->disk;
     disk->remove(disk->context, c->save_folder, NULL);
     c->save_failed = true;
+    c->account.save_failed++;
+    sb_coordinator_keep_account(c);
     if (c->history.best.known && c->history.best.step == c->step)
         c->history.best.saved = false;
     sb_coordinator_tell(
@@ -529,6 +534,11 @@ static void end_save(struct sb_coordinator *c, struct sb_outbox *out)
     }
     sb_coordinator_note(c, (struct sb_entry){.kind = SB_ENTRY_PUBLISH});
     c->save_cost_s = save_seconds(c);
+    c->account.saved++;
+    c->saved.known = true;
+    c->saved.step = c->step;
+    c->saved.ns = c->now_ns;
+    sb_coordinator_keep_account(c);
     sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVED,
                                              .text = c->save_folder,
                                              .seconds = c->save_cost_s});

@@ -42,7 +42,8 @@ static int look_for_checkpoint(struct sb_coordinator *c, uint32_t *term, struct 
                         c->resume_folder, manifest.step, c->members.plan->total_steps);
     if (rc == 0) {
         c->resumed = true;
-        c->step = c->saved_step = manifest.step;
+        c->step = c->saved_step = c->saved.step = manifest.step;
+        c->saved.known = true;
         *term = manifest.term;
     }
     sb_ckpt_manifest_release(&manifest);
@@ -128,6 +129,7 @@ void sb_coordinator_begin_loading(struct sb_coordinator *c, struct sb_outbox *ou
     }
     sb_coordinator_note(c,
                         (struct sb_entry){.kind = SB_ENTRY_TERM, .count = c->members.server_count});
+    sb_coordinator_read_account(c);
     sb_coordinator_move(c, SB_COORDINATOR_LOADING);
     sb_coordinator_send_start(c, out);
 }
@@ -354,12 +356,11 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
     case SB_MEMBERS_PAST:
         return;
     case SB_MEMBERS_AGAIN:
-        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_JOINED, .text = hello->name});
         if (hello->role == SB__ROLE__ROLE_SERVER) {
             server_lives(c, hello->index);
-            sb_coordinator_server_again(c, hello->index, gone, out);
+            sb_coordinator_server_again(c, hello->index, out);
         } else {
-            sb_coordinator_worker_again(c, sb_members_find_worker(&c->members, peer), gone, out);
+            sb_coordinator_worker_again(c, sb_members_find_worker(&c->members, peer), out);
         }
         return;
     case SB_MEMBERS_NEW:

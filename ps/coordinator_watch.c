@@ -5,7 +5,9 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Nodes and evaluation slots are pure: whoever computes one gets the same sums, and a second copy
@@ -65,7 +67,7 @@ static bool has_answered(const struct sb_coordinator *c, uint32_t worker)
     return w->node_count == 0 || w->answered == UINT64_MAX >> (NODES_MAX - w->node_count);
 }
 
-static bool owes(const struct sb_coordinator *c, uint32_t worker)
+bool sb_coordinator_owes(const struct sb_coordinator *c, uint32_t worker)
 {
     return sb_coordinator_has_share(c, worker) &&
            (!share_done(c, worker) || (sums_missing(c) && !has_answered(c, worker)));
@@ -88,6 +90,16 @@ static void mistrust(struct sb_coordinator *c, uint32_t worker)
         w->failures++;
 }
 
+static void say_back(struct sb_coordinator *c, uint32_t worker)
+{
+    char who[SB_MEMBERS_NAME_BYTES], text[SB_MEMBERS_NAME_BYTES + 64];
+    sb_members_short_name(who, &c->members, worker);
+    snprintf(text, sizeof(text), "%s is back after %.1f s", who, silence(c, worker));
+    sb_coordinator_tell_of_worker(
+        c, worker,
+        (struct sb_event){.kind = SB_EVENT_BACK, .text = text, .seconds = silence(c, worker)});
+}
+
 void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker)
 {
     struct sb_coordinator_worker *w = &c->workers[worker];
@@ -97,6 +109,7 @@ void sb_coordinator_worker_lives(struct sb_coordinator *c, uint32_t worker)
         return;
     if ((!member->lost && !w->slow) || c->now_ns < w->barred_ns)
         return;
+    say_back(c, worker);
     member->lost = w->slow = false;
     w->moved_ns = c->now_ns;
 }
@@ -163,20 +176,54 @@ void sb_coordinator_note_first_done(struct sb_coordinator *c, uint32_t worker)
 
 /* ---- losing workers ---- */
 
+static bool others_here(const struct sb_coordinator *c, uint32_t worker)
+{
+    for (uint32_t i = 0; i < c->members.workers_here; i++)
+        if (i != worker && c->workers[i].welcomed && !c->workers[i].bye &&
+            !c->members.workers[i].lost)
+            return true;
+    return false;
+}
+
+/* Who was slow before has a share that others compute already. */
+static void say_lost(struct sb_coordinator *c, uint32_t worker)
+{
+    char who[SB_MEMBERS_NAME_BYTES], text[SB_MEMBERS_NAME_BYTES + 256];
+    struct sb_bytes slots = SB_BYTES_INIT;
+    sb_coordinator_say_slots(c, worker, !sums_missing(c), &slots);
+    sb_members_short_name(who, &c->members, worker);
+    int used = snprintf(text, sizeof(text), "%s is silent for %.0f s (worker_timeout_s): ", who,
+                        silence(c, worker));
+    if (!others_here(c, worker))
+        snprintf(text + used, sizeof(text) - (size_t)used,
+                 "nobody else is here, and the run waits until it speaks or another one comes");
+    else if (c->workers[worker].slow || !slots.count)
+        snprintf(text + used, sizeof(text) - (size_t)used, "it is not waited for any more");
+    else
+        snprintf(text + used, sizeof(text) - (size_t)used, "its %s %.80s go%s to the others",
+                 sb_coordinator_slot_word(slots.data), slots.data,
+                 strcmp(sb_coordinator_slot_word(slots.data), "slot") ? "" : "es");
+    sb_coordinator_tell_of_worker(c, worker,
+                                  (struct sb_event){.kind = SB_EVENT_LOST,
+                                                    .text = text,
+                                                    .slots = slots.data,
+                                                    .seconds = silence(c, worker),
+                                                    .code = SB_ERR_PEER});
+    sb_bytes_release(&slots);
+}
+
 static void lose_silent_workers(struct sb_coordinator *c)
 {
     for (uint32_t i = 0; i < c->members.workers_here; i++) {
         struct sb_members_worker *member = &c->members.workers[i];
-        bool waited_for = owes(c, i) || c->workers[i].slow || c->workers[i].leaving;
+        bool waited_for = sb_coordinator_owes(c, i) || c->workers[i].slow || c->workers[i].leaving;
         if (member->lost || !waited_for || silence(c, i) <= c->job->worker_timeout_s)
             continue;
-        char text[SB_MEMBERS_NAME_BYTES + 128];
         mistrust(c, i);
+        say_lost(c, i);
         member->lost = c->doubted = true;
-        snprintf(text, sizeof(text), "%s is silent for %.0f s: its share goes to the other workers",
-                 member->name, silence(c, i));
-        sb_coordinator_tell(
-            c, (struct sb_event){.kind = SB_EVENT_LOST, .text = text, .code = SB_ERR_PEER});
+        c->account.lost++;
+        sb_coordinator_keep_account(c);
     }
 }
 
@@ -276,6 +323,7 @@ static void pass_on_nodes(struct sb_coordinator *c, uint32_t from, const uint32_
         count = split(nodes, count, taker_count, c->sums.slots);
     for (size_t i = 0; i < count; i++)
         give_node(c, takers[i % taker_count], nodes[i]);
+    c->account.passed_on += count;
 }
 
 static void pass_on_slots(struct sb_coordinator *c, uint32_t from, const uint32_t *takers,
@@ -289,6 +337,7 @@ static void pass_on_slots(struct sb_coordinator *c, uint32_t from, const uint32_
         end--;
     if (c->members.workers[from].lost)
         w->first_slot = w->end_slot = 0;
+    c->account.passed_on += end - first;
     for (size_t i = 0; i < taker_count && first < end; i++) {
         struct sb_coordinator_worker *taker = &c->workers[takers[i]];
         sb_coordinator_give_slots(taker, first, end - first, i, taker_count);
@@ -296,27 +345,34 @@ static void pass_on_slots(struct sb_coordinator *c, uint32_t from, const uint32_
     }
 }
 
-/* "w1 is silent for 2.0 s: its nodes 5 6 go to w0 too", before they are given. */
+/* Whatever it still owes; if all that is here and a server misses some of it, the whole share. */
+static void say_owed(const struct sb_coordinator *c, uint32_t worker, struct sb_bytes *slots)
+{
+    sb_coordinator_say_slots(c, worker, !sums_missing(c), slots);
+}
+
+/* "worker 2 is silent for 2.0 s: its slots 4-7 go to worker 0 too", before they are given. */
 static void say_slow(struct sb_coordinator *c, uint32_t worker, const uint32_t *takers,
                      size_t taker_count)
 {
-    const struct sb_coordinator_worker *w = &c->workers[worker];
-    struct sb_bytes text = SB_BYTES_INIT;
-    sb_bytes_printf(&text, "%s is silent for %.1f s: its ", c->members.workers[worker].name,
-                    silence(c, worker));
-    if (sb_coordinator_deals_slots(c)) {
-        sb_bytes_printf(&text, "slots to %" PRIu64, w->end_slot - 1);
-    } else {
-        sb_bytes_printf(&text, "nodes");
-        for (size_t i = 0; i < w->node_count; i++)
-            if (!sb_sums_tree_covers(&c->sums, w->nodes[i]) || sums_missing(c))
-                sb_bytes_printf(&text, " %" PRIu32, w->nodes[i]);
+    char who[SB_MEMBERS_NAME_BYTES];
+    struct sb_bytes text = SB_BYTES_INIT, slots = SB_BYTES_INIT;
+    say_owed(c, worker, &slots);
+    sb_members_short_name(who, &c->members, worker);
+    sb_bytes_printf(&text, "%s is silent for %.1f s: its %s %s go%s to ", who, silence(c, worker),
+                    sb_coordinator_slot_word(slots.data), slots.data ? slots.data : "",
+                    strcmp(sb_coordinator_slot_word(slots.data), "slot") ? "" : "es");
+    for (size_t i = 0; i < taker_count && i < 8; i++) {
+        sb_members_short_name(who, &c->members, takers[i]);
+        sb_bytes_printf(&text, "%s%s", i ? ", " : "", who);
     }
-    sb_bytes_printf(&text, " go to ");
-    for (size_t i = 0; i < taker_count && i < 8; i++)
-        sb_bytes_printf(&text, "%s%s", i ? ", " : "", c->members.workers[takers[i]].name);
     sb_bytes_printf(&text, "%s too", taker_count > 8 ? ", ..." : "");
-    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SLOW, .text = text.data});
+    sb_coordinator_tell_of_worker(c, worker,
+                                  (struct sb_event){.kind = SB_EVENT_SLOW,
+                                                    .text = text.data,
+                                                    .slots = slots.data,
+                                                    .seconds = silence(c, worker)});
+    sb_bytes_release(&slots);
     sb_bytes_release(&text);
 }
 
@@ -333,6 +389,8 @@ static bool pass_on(struct sb_coordinator *c, uint32_t from, struct sb_outbox *o
             say_slow(c, from, takers, taker_count);
             mistrust(c, from);
             c->workers[from].slow = true;
+            c->account.slow++;
+            sb_coordinator_keep_account(c);
         }
         c->sequence++;
         if (sb_coordinator_deals_slots(c))
@@ -373,7 +431,7 @@ void sb_coordinator_watch_workers(struct sb_coordinator *c, struct sb_outbox *ou
     for (uint32_t from = 0; from < c->members.workers_here; from++) {
         bool lost = c->members.workers[from].lost && sb_coordinator_has_share(c, from);
         bool late = !c->members.workers[from].lost && !c->workers[from].slow &&
-                    silence(c, from) > limit && owes(c, from);
+                    silence(c, from) > limit && sb_coordinator_owes(c, from);
         if ((lost || late) && !pass_on(c, from, out))
             break;
     }

@@ -74,6 +74,25 @@ void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *o
                         members->worker_wanted == 1 ? "" : "s");
 }
 
+static size_t short_bytes(const char *name)
+{
+    const char *at = strstr(name, " at ");
+    return at ? (size_t)(at - name) : strcspn(name, ",");
+}
+
+void sb_members_short_name(char who[SB_MEMBERS_NAME_BYTES], const struct sb_members *members,
+                           uint32_t worker)
+{
+    const char *name = members->workers[worker].name;
+    size_t bytes = short_bytes(name);
+    for (uint32_t i = 0; i < members->workers_here; i++) {
+        const char *other = members->workers[i].name;
+        if (i != worker && short_bytes(other) == bytes && !strncmp(name, other, bytes))
+            bytes = strlen(name);
+    }
+    snprintf(who, SB_MEMBERS_NAME_BYTES, "%.*s", (int)bytes, name);
+}
+
 /* ---- comparing ---- */
 
 static bool say_numbers(char *sentence, size_t size, const char *what, uint64_t ours,

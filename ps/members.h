@@ -62,6 +62,11 @@ bool sb_members_servers_here(const struct sb_members *members);
 bool sb_members_all_here(const struct sb_members *members);
 /* "server 1, 2 of 3 workers" */
 void sb_members_say_missing(const struct sb_members *members, struct sb_bytes *out);
+/*
+ * "worker 2" of "worker 2 at host, process 123"; the whole name where another worker's is as short.
+ */
+void sb_members_short_name(char who[SB_MEMBERS_NAME_BYTES], const struct sb_members *members,
+                           uint32_t worker);
 /* Index of a worker, or UINT32_MAX. */
 uint32_t sb_members_find_worker(const struct sb_members *members, uint64_t peer);
 

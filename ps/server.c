@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STATUS_NS (UINT64_C(1000000000) / 2)
+
 /*
  * The keeper of a shard, as the coordinator sees it:
  *
@@ -42,8 +44,8 @@ struct sb_server {
     struct sb_ckpt_file saved_file;
     struct sb_err saved_err;
     struct sb_err load_err;
-    uint64_t sent_ns, heard_ns; /* heard: the coordinator */
-    uint64_t refused_count;     /* messages */
+    uint64_t sent_ns, heard_ns, status_ns; /* heard: the coordinator */
+    uint64_t refused_count;                /* messages */
     int code;
     char text[1024];
 };
@@ -248,6 +250,22 @@ static void open_first_step(struct sb_server *server, uint64_t now_ns, struct sb
     report_if_complete(server, now_ns, out);
 }
 
+static enum sb_metric metric_of(Sb__Answer answer)
+{
+    switch (answer) {
+    case SB__ANSWER__ANSWER_NEW:
+        return SB_METRIC_PUSH_NEW;
+    case SB__ANSWER__ANSWER_DUPLICATE:
+        return SB_METRIC_PUSH_DUPLICATE;
+    case SB__ANSWER__ANSWER_STALE:
+        return SB_METRIC_PUSH_STALE;
+    case SB__ANSWER__ANSWER_FUTURE:
+        return SB_METRIC_PUSH_FUTURE;
+    default:
+        return SB_METRIC_PUSH_BAD;
+    }
+}
+
 static void take_push(struct sb_server *server, uint64_t now_ns, uint64_t peer,
                       const Sb__Head *head, const struct sb_msg *msg, struct sb_outbox *out)
 {
@@ -256,6 +274,7 @@ static void take_push(struct sb_server *server, uint64_t now_ns, uint64_t peer,
         return;
     Sb__Answer answer = sb_shard_judge(server->shard, head, msg, sentence, sizeof(sentence));
     bool is_new = answer == SB__ANSWER__ANSWER_NEW;
+    sb_metrics_add(server->options.metrics, metric_of(answer), 1);
     if (is_new)
         sb_shard_take(server->shard, head, msg);
     note_push(server, peer, head, answer);
@@ -613,6 +632,18 @@ static void resend(struct sb_server *server, uint64_t now_ns, struct sb_outbox *
         send_hello(server, out);
 }
 
+/* For those who ask how the run is: not with each step, and not when they ask. */
+static void tell_status(struct sb_server *server, uint64_t now_ns)
+{
+    const struct sb_server_options *options = &server->options;
+    if (!options->on_status || (server->status_ns && now_ns - server->status_ns < STATUS_NS))
+        return;
+    server->status_ns = now_ns;
+    json_t *status = sb_coordinator_status(&server->coordinator);
+    options->on_status(options->event_context, status);
+    json_decref(status);
+}
+
 void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox *out)
 {
     size_t first = out->count;
@@ -623,6 +654,8 @@ void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox 
     if (server->is_coordinator)
         sb_coordinator_tick(&server->coordinator, now_ns, out);
     deliver_own(server, now_ns, first, out);
+    if (server->is_coordinator)
+        tell_status(server, now_ns);
 }
 
 void sb_server_stop(struct sb_server *server, int code)

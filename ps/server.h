@@ -11,8 +11,11 @@
 
 #include "config.h"
 #include "ledger.h"
+#include "metrics.h"
 #include "msg.h"
 #include "pool.h"
+
+#include <jansson.h>
 
 /* Where checkpoints live.  ckpt.h has the one for real folders; tests bring their own. */
 struct sb_disk;
@@ -32,7 +35,10 @@ enum sb_event_kind {
     SB_EVENT_NONFINITE, /* step; text = sentence */
     SB_EVENT_ENDING,    /* the run ends before its time: code, text */
     SB_EVENT_FINISHED,  /* code, text */
-    SB_EVENT_LOST,      /* a peer is silent, or another has taken its place; text = sentence */
+    SB_EVENT_LOST,      /* a peer is silent, or gives up; text = sentence */
+    SB_EVENT_RETURNED,  /* a peer that had died was started again; text = sentence */
+    SB_EVENT_BACK,      /* a peer that was silent or slow goes on; text = sentence */
+    SB_EVENT_LEAVING,   /* a worker got a signal; text = sentence */
     SB_EVENT_SLOW,      /* a worker; text = sentence: who computes its share too */
     SB_EVENT_NOTE,      /* what was decided; text = sentence */
     SB_EVENT_WARNING,   /* what a person should know of the result; text = sentence */
@@ -51,8 +57,11 @@ struct sb_event {
     double tokens, samples, targets; /* of this step */
     double seconds;                  /* wall time of the step, or of the action */
     int code;
+    uint32_t term;
     const char *text;
     const char *json;
+    const char *who;   /* the peer that it is about: "worker 2"; "" for none */
+    const char *slots; /* that it is about: "0-3 6", or "" */
 };
 
 struct sb_server_options {
@@ -68,10 +77,13 @@ struct sb_server_options {
     const struct sb_disk *disk;
     bool checksum; /* frames carry checksums (off inside one process) */
     void (*on_event)(void *context, const struct sb_event *event); /* may be NULL */
+    /* What the coordinator is doing, twice a second: the object is the caller's.  May be NULL. */
+    void (*on_status)(void *context, json_t *status);
     void *event_context;
     sb_ledger_fn *on_entry; /* what becomes of pushes and steps, before anybody hears of it; may be
                                NULL */
     void *entry_context;
+    struct sb_metrics *metrics; /* may be NULL */
 };
 
 struct sb_server;

@@ -129,11 +129,12 @@ static json_t *begin_json(const char *level, const char *event)
     return object;
 }
 
-static void write_fields(const char *event, const struct sb_field *fields, size_t count)
+static void write_fields(const char *level, const char *event, const struct sb_field *fields,
+                         size_t count)
 {
     struct sb_bytes line = SB_BYTES_INIT;
     if (journal.style == JSON) {
-        json_t *object = begin_json("info", event);
+        json_t *object = begin_json(level, event);
         sb_fields_json(object, fields, count);
         write_json(object);
         return;
@@ -151,7 +152,7 @@ void sb_log_fields(const char *event, const struct sb_field *fields, size_t coun
 {
     lock();
     if (journal.style != QUIET)
-        write_fields(event, fields, count);
+        write_fields("info", event, fields, count);
     unlock();
 }
 
@@ -159,7 +160,7 @@ void sb_log_report_fields(const char *event, const struct sb_field *fields, size
 {
     lock();
     if (journal.style == LINES || journal.style == JSON)
-        write_fields(event, fields, count);
+        write_fields("info", event, fields, count);
     unlock();
 }
 
@@ -172,6 +173,26 @@ static void write_trouble(const char *level, const char *sentence)
         sb_fields_json(object, SB_FIELDS(sb_text("text", sentence)));
         write_json(object);
     } else {
+        sb_bytes_printf(&line, "shardbert: %s\n", sentence);
+        write_lines(&line);
+    }
+    unlock();
+}
+
+void sb_log_notice(const char *event, enum sb_log_level level, const char *sentence,
+                   const struct sb_field *fields, size_t count)
+{
+    enum { FIELDS_MAX = 16 };
+    struct sb_field all[FIELDS_MAX];
+    struct sb_bytes line = SB_BYTES_INIT;
+    sb_assert(count < FIELDS_MAX);
+    for (size_t i = 0; i < count; i++)
+        all[i] = fields[i];
+    all[count] = sb_text("text", sentence);
+    lock();
+    if (journal.style == LINES || journal.style == JSON) {
+        write_fields(level == SB_LOG_WARNING ? "warning" : "info", event, all, count + 1);
+    } else if (journal.style == TERMINAL || level == SB_LOG_WARNING) {
         sb_bytes_printf(&line, "shardbert: %s\n", sentence);
         write_lines(&line);
     }
@@ -306,7 +327,7 @@ void sb_progress_show(struct sb_progress *progress, uint64_t done, double loss, 
         double seconds = seconds_left(progress, done, now_ns);
         if (!isnan(seconds))
             fields[count++] = sb_real("left_seconds", seconds);
-        write_fields(progress->phase, fields, count);
+        write_fields("info", progress->phase, fields, count);
         progress->shown_ns = now_ns;
     }
     unlock();

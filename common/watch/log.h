@@ -42,6 +42,14 @@ void sb_log_report_fields(const char *event, const struct sb_field *fields, size
 void sb_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sb_log_error(const struct sb_err *err);
 
+/*
+ * Something that happened, told in a sentence: on a terminal the sentence alone, elsewhere a line
+ * with the event, its fields, and the sentence as its text.
+ */
+enum sb_log_level { SB_LOG_INFO, SB_LOG_WARNING };
+void sb_log_notice(const char *event, enum sb_log_level level, const char *sentence,
+                   const struct sb_field *fields, size_t count);
+
 /* Lines for a person, a table for instance, on a terminal only: elsewhere the same is an event. */
 bool sb_log_is_terminal(void);
 void sb_log_table(const char *text);

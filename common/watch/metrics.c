@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,9 @@ struct sb_metrics {
     _Atomic double limit_seconds;
     _Atomic bool ready;
     struct MHD_Daemon *daemon;
+    pthread_mutex_t status_mutex; /* a text has no atomic form */
+    char *status;                 /* NULL: none */
+    uint64_t status_ns;
     struct series series[SB_METRIC_COUNT];
 };
 
@@ -54,6 +58,7 @@ struct sb_metrics *sb_metrics_new(const char *role, uint32_t index)
     metrics->index = index;
     atomic_init(&metrics->heartbeat_ns, sb_clock_ns());
     atomic_init(&metrics->limit_seconds, 60.0);
+    pthread_mutex_init(&metrics->status_mutex, NULL);
     return metrics;
 }
 
@@ -62,6 +67,8 @@ void sb_metrics_free(struct sb_metrics **metrics)
     if (!*metrics)
         return;
     sb_metrics_stop(*metrics);
+    pthread_mutex_destroy(&(*metrics)->status_mutex);
+    free((*metrics)->status);
     free((*metrics)->role);
     free(*metrics);
     *metrics = NULL;
@@ -136,6 +143,30 @@ void sb_metrics_ready(struct sb_metrics *metrics, bool ready)
 {
     if (metrics)
         atomic_store_explicit(&metrics->ready, ready, memory_order_relaxed);
+}
+
+void sb_metrics_status(struct sb_metrics *metrics, const char *json)
+{
+    if (!metrics)
+        return;
+    char *fresh = sb_strdup(json);
+    pthread_mutex_lock(&metrics->status_mutex);
+    char *old = metrics->status;
+    metrics->status = fresh;
+    metrics->status_ns = sb_clock_ns();
+    pthread_mutex_unlock(&metrics->status_mutex);
+    free(old);
+}
+
+bool sb_metrics_print_status(struct sb_metrics *metrics, struct sb_bytes *out)
+{
+    pthread_mutex_lock(&metrics->status_mutex);
+    bool known = metrics->status != NULL;
+    if (known)
+        sb_bytes_printf(out, "{\"age_seconds\":%.3f,\"status\":%s}\n",
+                        (double)(sb_clock_ns() - metrics->status_ns) * 1e-9, metrics->status);
+    pthread_mutex_unlock(&metrics->status_mutex);
+    return known;
 }
 
 bool sb_metrics_healthy(const struct sb_metrics *metrics, double *since_seconds)

@@ -14,6 +14,7 @@
  *     GET /metrics   Prometheus text 0.0.4, or OpenMetrics 1.0 where Accept asks for it
  *     GET /healthz   200 while the event loop turns, 503 when its last heartbeat is too old
  *     GET /readyz    200 between sb_metrics_ready(true) and (false)
+ *     GET /status    {"age_seconds": since it was handed in, "status": JSON}; 404 before the first
  */
 #ifndef SB_METRICS_H
 #define SB_METRICS_H
@@ -52,6 +53,9 @@ double sb_metrics_value(const struct sb_metrics *metrics, enum sb_metric id);
 void sb_metrics_heartbeat(struct sb_metrics *metrics);
 void sb_metrics_health_limit(struct sb_metrics *metrics, double seconds);
 void sb_metrics_ready(struct sb_metrics *metrics, bool ready);
+
+/* JSON text for those who ask how the run is; the one before is forgotten. */
+void sb_metrics_status(struct sb_metrics *metrics, const char *json);
 
 /*
  * Serves on "host:port", "[IPv6]:port" or ":port" (all addresses), with a thread of its own.  Port

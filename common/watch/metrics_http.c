@@ -1,4 +1,4 @@
-/* The three pages, by libmicrohttpd on a socket of our own, so that every error of it has a
+/* The pages, by libmicrohttpd on a socket of our own, so that every error of it has a
  * sentence. */
 #include "metrics.h"
 
@@ -72,11 +72,23 @@ static enum MHD_Result health_page(struct MHD_Connection *connection,
     return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, text);
 }
 
+static enum MHD_Result status_page(struct MHD_Connection *connection, struct sb_metrics *metrics)
+{
+    struct sb_bytes page = SB_BYTES_INIT;
+    if (!sb_metrics_print_status(metrics, &page))
+        return answer_text(connection, MHD_HTTP_NOT_FOUND,
+                           "the status of a run is served by its coordinator, server 0\n");
+    enum MHD_Result result =
+        answer(connection, MHD_HTTP_OK, "application/json", page.data, page.count);
+    sb_bytes_release(&page);
+    return result;
+}
+
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
                               size_t *upload_bytes, void **request)
 {
-    const struct sb_metrics *metrics = context;
+    struct sb_metrics *metrics = context;
     (void)version;
     (void)upload;
     (void)upload_bytes;
@@ -91,7 +103,10 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         return sb_metrics_is_ready(metrics)
                    ? answer_text(connection, MHD_HTTP_OK, "ok\n")
                    : answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
-    return answer_text(connection, MHD_HTTP_NOT_FOUND, "pages: /metrics /healthz /readyz\n");
+    if (!strcmp(url, "/status"))
+        return status_page(connection, metrics);
+    return answer_text(connection, MHD_HTTP_NOT_FOUND,
+                       "pages: /metrics /healthz /readyz /status\n");
 }
 
 /* "host:port" or "[host]:port" in two; false if it is neither. */

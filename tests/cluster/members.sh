@@ -35,7 +35,7 @@ start 0
 start 1
 said " step=5 "
 kill -STOP "${pids[1]}"
-check "one that stands still is noticed" said "is silent for .* nodes .* go to .* too"
+check "one that stands still is noticed" said "worker 1 is silent for .* slots\\? .* go.* to worker 0 too"
 check "and the run goes on without it" said " step=15 "
 start 2 # comes while the run goes on
 check "a newcomer is taken in" said "joined .*worker 2"

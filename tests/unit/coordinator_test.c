@@ -546,7 +546,7 @@ static void a_slow_worker_s_nodes_are_given_to_one_that_is_done_as_well(void **s
     tick(&p, SECOND); /* three times what w0 took: 4.5 s */
     assert_int_equal(p.counts[SB_EVENT_SLOW], 0);
     tick(&p, 2100 * MS);
-    assert_string_equal(p.text[SB_EVENT_SLOW], "w1 is silent for 4.6 s: its nodes 3 go to w0 too");
+    assert_string_equal(p.text[SB_EVENT_SLOW], "w1 is silent for 4.6 s: its slots 2-3 go to w0 too");
     assert_int_equal(p.counts[SB_EVENT_LOST], 0);
     Sb__Head *work = hear(&p, worker(0), SB__HEAD__BODY_WORK);
     while (work && work->work->nodes[0] != 3) {
@@ -850,7 +850,7 @@ static void a_worker_with_a_signal_leaves_at_the_end_of_the_step(void **state)
     begin(&p);
     trouble(&p, 1, SB_ERR_TERMINATE);
     trouble(&p, 1, SB_ERR_TERMINATE); /* said again */
-    assert_int_equal(p.counts[SB_EVENT_NOTE], 1);
+    assert_int_equal(p.counts[SB_EVENT_LEAVING], 1);
     assert_false(heard(&p, worker(1), SB__HEAD__BODY_FINISH));
     run_step(&p);
     assert_int_equal(p.c.state, SB_COORDINATOR_TRAINING);
