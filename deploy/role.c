@@ -163,7 +163,7 @@ struct sb_server *sb_role_server(struct sb_role *role, const struct sb_place *pl
                                         .checksum = place->net != NULL,
                                         .on_event = sb_report_event,
                                         .on_status = sb_report_status,
-                                                                                .metrics = role->report.metrics,
+                                        .metrics = role->report.metrics,
                                         .event_context = &role->report,
                                         .on_entry = role->server_ledger ? sb_ledger_write : NULL,
                                         .entry_context = role->server_ledger};

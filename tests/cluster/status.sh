@@ -53,7 +53,7 @@ check "and what had been lost" grep -q "lost and done again: 1 server came back"
 
 newest=$(find "$out" -maxdepth 1 -name 'checkpoint-*' | sort -V | tail -1)
 cp -a "$newest" "$work/kept"
-printf x >>"$newest/state-0-of-2.safetensors"
+printf x >>"$newest/state-1-of-2.safetensors"
 check "damaged: it is named" says "the checkpoint of step ${newest##*-} cannot be used: .*bytes, expected" 1
 check "and the one before it is taken" grep -qE "goes on from step [1-9]" "$work/status"
 rm -r "$newest"
