@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # A trial on this machine: a small job runs once undisturbed, and once with servers and workers while
-# processes are killed or stopped at random. Then it says whether the weights are the same.
+# processes are killed or stopped at random. Then it says whether the weights are the same, and, where there is a
+# python3, whether the ledgers of all processes prove that every slot of every step was counted once.
 #
 #   deploy/chaos.sh [--faults N] [--seed S] [--servers S] [--workers W] [--job JOB.yaml] [FOLDER]
 #
 # Without --job it makes texts and a small fresh model of its own. With one, that job is run, with
 # output in FOLDER; take one that lasts some minutes. FOLDER is build/chaos by default, and is
-# emptied. The exit code is 0 when the run ended well with the same bits.
+# emptied. The exit code is 0 when the run ended well with the same bits and a clean ledger.
 set -euo pipefail
 export LC_ALL=C
 
@@ -91,7 +92,7 @@ echo "the run with $servers servers, $workers workers and up to $faults faults (
 begin=$SECONDS
 "$build/shardbert" train "$job" --servers "$servers" --workers "$workers" --set "output_dir=$folder/chaos" \
     --set "cache_dir=$folder/cache" --set threads=1 --set metrics_address=off --set "max_restarts=$((2 * faults + 5))" \
-    --set restart_delay_ms=50 --set push_timeout_ms=300 >"$folder/chaos.log" 2>&1 </dev/null &
+    --set restart_delay_ms=50 --set push_timeout_ms=300 --set "ledger_dir=$folder/ledger" >"$folder/chaos.log" 2>&1 </dev/null &
 launcher=$!
 for ((i = 0; i < 600; i++)); do
     grep -qE '(^| )step=[0-9]+ ' "$folder/chaos.log" && break
@@ -121,9 +122,22 @@ wait "$launcher" || code=$?
 
 again=$(grep -c 'it is started again' "$folder/chaos.log" || true)
 back=$(grep -cE 'go back from step|go back to' "$folder/chaos.log" || true)
+audit() {
+    if ! command -v python3 >/dev/null; then
+        echo "ledger: not checked, for there is no python3"
+    elif [ ! -f "$here/tests/support/ledger.py" ]; then
+        echo "ledger: not checked, for tests/support/ledger.py is not here"
+    else
+        python3 "$here/tests/support/ledger.py" "$folder/ledger" --finished 1
+    fi
+}
+
 echo "$done_faults faults in $((SECONDS - begin)) s: $again processes were started again, $back times all went back to a checkpoint"
 if [ "$code" -ne 0 ]; then
     echo "FAILED: the run ended with $code; the same command would resume; see $folder/chaos.log"
+    exit 1
+elif ! audit; then
+    echo "FAILED: the ledgers in $folder/ledger contradict the run"
     exit 1
 elif cmp -s "$folder/alone/model.safetensors" "$folder/chaos/model.safetensors"; then
     echo "PASSED: the weights are those of the undisturbed run, to the last bit"

@@ -217,6 +217,18 @@ void sb_fold_take(struct sb_fold *fold, uint32_t node, struct sb_fold_sum sum, s
     keep(fold, node, sum);
 }
 
+#ifdef SB_WITHOUT_DEDUP
+void sb_fold_take_again(struct sb_fold *fold, uint32_t node, struct sb_fold_sum sum,
+                        struct sb_pool *pool)
+{
+    for (size_t i = 0; i < fold->held_count; i++)
+        if (sb_node_contains(fold->held[i].node, node)) {
+            fold->held[i].sum = add_sums(fold, fold->held[i].sum, sum, pool);
+            return;
+        }
+}
+#endif
+
 const struct sb_fold_sum *sb_fold_root(const struct sb_fold *fold)
 {
     return fold->held_count == 1 && fold->held[0].node == ROOT ? &fold->held[0].sum : NULL;

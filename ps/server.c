@@ -291,7 +291,7 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
                       const struct sb_msg *msg, struct sb_outbox *out)
 {
     const struct sb_shard *shard = server->shard;
-    if (!shard || head->term != shard->term || head->part >= shard->parts.count ||
+    if (!shard || !sb_shard_of_term(shard, head) || head->part >= shard->parts.count ||
         shard->parts.parts[head->part].owner != shard->index)
         return;
     struct sb_want want = {
@@ -336,7 +336,7 @@ static void take_commit(struct sb_server *server, uint64_t now_ns, const Sb__Hea
                         struct sb_outbox *out)
 {
     struct sb_shard *shard = server->shard;
-    if (!shard || head->term != shard->term)
+    if (!shard || !sb_shard_of_term(shard, head))
         return;
     if (head->step == shard->step && *head->commit->load) {
         note(server, (struct sb_entry){.kind = SB_ENTRY_COMMIT, .what = "load"});
@@ -455,8 +455,8 @@ static void take_save(struct sb_server *server, const Sb__Head *head, struct sb_
 {
     /* Not yet at that step, or past it: the COMMIT between us comes first, or the coordinator has
      * its answer. */
-    if (!server->shard || head->term != server->shard->term || head->step != server->shard->step ||
-        !sb_shard_seeded(server->shard))
+    if (!server->shard || !sb_shard_of_term(server->shard, head) ||
+        head->step != server->shard->step || !sb_shard_seeded(server->shard))
         return;
     if (server->saved_step != head->step)
         save(server, head->save->folder);

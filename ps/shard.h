@@ -73,6 +73,16 @@ struct sb_shard *sb_shard_new(const struct sb_job *job, struct sb_pool *pool,
                               uint32_t server_count, uint32_t slots, uint32_t term);
 void sb_shard_free(struct sb_shard **shard);
 
+/* Whoever is of another term moves nothing here. */
+static inline bool sb_shard_of_term(const struct sb_shard *shard, const Sb__Head *head)
+{
+#ifdef SB_WITHOUT_FENCING /* see tests/README.md, "Broken builds" */
+    return shard && head;
+#else
+    return head->term == shard->term;
+#endif
+}
+
 /*
  * What is this push to us?  Nothing in it is trusted until it has passed here.  Only NEW may touch
  * the shard; the other answers may be given for ever.  sentence [size]: why it is BAD.

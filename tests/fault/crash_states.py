@@ -135,15 +135,18 @@ def main():
     # The moments at which writing a checkpoint returned, and what it held.
     complete, returned = {}, []
     for i, op in enumerate(operations):
-        if op[0] == "syncdir" and operations[i - 1][0] == "rename" and op[1].startswith("checkpoint-") \
-                and operations[i - 1][2].endswith("/MANIFEST.json"):
+        renamed = op[0] == "syncdir" and operations[i - 1][0] == "rename" and op[1].startswith("checkpoint-") \
+            and operations[i - 1][2].endswith("/MANIFEST.json")
+        in_place = op[0] == "write" and op[1].endswith("/MANIFEST.json")  # as a broken build does
+        if renamed or in_place:
             crash = Crash(operations[: i + 1])
-            complete[op[1]] = folder_of(crash.state(set(range(len(crash.events))), (-1, 0)), op[1])
+            name = os.path.dirname(op[1]) if in_place else op[1]
+            complete[name] = folder_of(crash.state(set(range(len(crash.events))), (-1, 0)), name)
             # What comes after in the same round (the sync of the folder above) belongs to it.
             after = i + 1
             while after < len(operations) and operations[after] == ("syncdir", "."):
                 after += 1
-            returned.append((after, op[1]))
+            returned.append((after, name))
     assert len(complete) >= 3, "the record has too few checkpoints to learn from"
 
     scratch = tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
