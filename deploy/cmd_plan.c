@@ -20,20 +20,40 @@ static double mebibytes(double bytes)
     return bytes / 1048576.0;
 }
 
-static void print_tensors(const struct sb_params *params)
+/* "after 400": frozen in the first 400 steps. */
+static const char *when_trained(char text[32], const struct sb_tensor *tensor, uint64_t steps)
+{
+    if (!tensor->trainable)
+        return "no";
+    if (!tensor->from_step)
+        return tensor->row_sparse ? "by rows" : "yes";
+    if (tensor->from_step >= steps)
+        return "never";
+    snprintf(text, 32, "after %" PRIu64, tensor->from_step);
+    return text;
+}
+
+/* Of what is trained later: the traffic of the first steps is less by that. */
+static double frozen_at_first(const struct sb_params *params)
+{
+    double count = 0;
+    for (size_t i = 0; i < params->count; i++)
+        if (params->tensors[i].trainable && params->tensors[i].from_step)
+            count += (double)sb_tensor_count(&params->tensors[i]);
+    return count;
+}
+
+static void print_tensors(const struct sb_params *params, uint64_t steps)
 {
     printf("%-64s %16s %10s\n", "tensor", "shape", "trained");
     for (size_t i = 0; i < params->count; i++) {
         const struct sb_tensor *tensor = &params->tensors[i];
-        char shape[48];
+        char shape[48], when[32];
         if (tensor->is_vector)
             snprintf(shape, sizeof(shape), "%zu", tensor->cols);
         else
             snprintf(shape, sizeof(shape), "%zu x %zu", tensor->rows, tensor->cols);
-        printf("%-64s %16s %10s\n", tensor->name, shape,
-               !tensor->trainable   ? "no"
-               : tensor->row_sparse ? "by rows"
-                                    : "yes");
+        printf("%-64s %16s %10s\n", tensor->name, shape, when_trained(when, tensor, steps));
     }
 }
 
@@ -94,11 +114,14 @@ static int plan(struct sb_role *role, struct sb_err *err)
     sb_parts_init(&parts, spans, span_count, job->servers ? job->servers : 1);
     int rc = sb_traffic_plan(&traffic, task, err);
     if (rc == 0) {
-        print_tensors(&task->bert.params);
+        print_tensors(&task->bert.params, task->total_steps);
         printf("\nparameters %zu in %zu parts; trained in every step %.0f, by rows %.0f of them in "
                "a step, frozen %.0f\n",
                task->bert.params.float_count, parts.count, traffic.trained, traffic.rows,
                traffic.frozen);
+        if (frozen_at_first(&task->bert.params) > 0)
+            printf("frozen at first %.0f, counted below as trained\n",
+                   frozen_at_first(&task->bert.params));
         print_steps(task);
         print_traffic(task, &traffic);
         print_memory(task, &parts);

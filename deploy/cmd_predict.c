@@ -1,6 +1,7 @@
 /* shardbert predict: the class of each line, or the tags of its words. */
 #include "answer.h"
 #include "commands.h"
+#include "config.h"
 #include "file.h"
 #include "fitted.h"
 #include "model_files.h"
@@ -195,7 +196,8 @@ static int tags_words(bool *tags, const struct predict *predict, struct sb_err *
     char architecture[SB_ARCHITECTURE_BYTES];
     const char *model = predict->answer.model;
     if (!sb_dir_exists(model))
-        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'", model);
+        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'" SB_NO_HUB_HINT,
+                          model);
     if (sb_config_architecture(architecture, model, err) < 0)
         return -1;
     *tags = strstr(architecture, "TokenClassification") != NULL;

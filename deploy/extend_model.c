@@ -1,6 +1,7 @@
 #include "extend_model.h"
 
 #include "arena.h"
+#include "config.h"
 #include "file.h"
 #include "grow.h"
 #include "model_files.h"
@@ -160,7 +161,8 @@ static int check_output(const char *model, const char *output, struct sb_err *er
 {
     struct stat from, to;
     if (!sb_dir_exists(model))
-        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'", model);
+        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'" SB_NO_HUB_HINT,
+                          model);
     if (stat(model, &from) == 0 && stat(output, &to) == 0 && from.st_dev == to.st_dev &&
         from.st_ino == to.st_ino)
         return sb_err_set(err, SB_ERR_CREATE,

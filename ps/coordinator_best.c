@@ -77,6 +77,9 @@ int sb_coordinator_check_metric(const struct sb_coordinator *c, struct sb_err *e
     struct sb_bytes names = SB_BYTES_INIT;
     const char *key;
     json_t *value;
+    /* How many there were is no score. */
+    json_object_del(results, "eval_samples");
+    json_object_del(results, "eval_targets");
     bool found = json_is_number(json_object_get(results, name));
     json_object_foreach(results, key, value)
     {

@@ -479,7 +479,7 @@ static int publish(struct sb_coordinator *c, struct sb_err *err)
         .term = c->term,
         .layout = c->parts.hash,
         .canonical = (char *)(uintptr_t)c->options->canonical,
-        .plan = sb_plan_to_json(c->members.plan, c->job),
+        .plan = sb_plan_to_json(c->members.plan, c->job, c->options->fingerprint),
         .history = sb_history_to_json(&c->history),
         .files = sb_calloc(server_count + SB_CKPT_HEAD_FILES, sizeof(*manifest.files)),
         .file_count = server_count,

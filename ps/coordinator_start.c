@@ -40,6 +40,10 @@ static int look_for_checkpoint(struct sb_coordinator *c, uint32_t *term, struct 
                         "'%s' has %" PRIu64 " steps, this run %" PRIu64
                         " in all; use --fresh to start over",
                         c->resume_folder, manifest.step, c->members.plan->total_steps);
+    char sentence[512];
+    if (rc == 0 && sb_resume_other_numerics(manifest.plan, c->options->fingerprint,
+                                            c->resume_folder, sentence, sizeof(sentence)))
+        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_WARNING, .text = sentence});
     if (rc == 0) {
         c->resumed = true;
         c->step = c->saved_step = c->saved.step = manifest.step;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job)
+json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job, const char *fingerprint)
 {
     json_t *object = json_object(), *sets = json_array(), *labels = json_array();
     json_object_set_new(object, "train_samples", json_integer((json_int_t)plan->train_samples));
@@ -31,6 +31,7 @@ json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job)
     for (size_t i = 0; i < plan->n_labels; i++)
         json_array_append_new(labels, json_string(plan->labels[i]));
     json_object_set_new(object, "labels", labels);
+    json_object_set_new(object, "numerics", json_string(fingerprint));
     if (sb_best_wanted(job))
         json_object_set_new(object, "eval_steps", json_integer((json_int_t)job->eval_steps));
     return object;
@@ -148,4 +149,18 @@ int sb_resume_find(const struct sb_disk *disk, const struct sb_resume_run *run, 
         return 1;
     sb_ckpt_manifest_release(manifest);
     return -1;
+}
+
+bool sb_resume_other_numerics(const json_t *plan, const char *fingerprint, const char *folder,
+                              char *sentence, size_t size)
+{
+    const char *theirs = text(json_object_get(plan, "numerics"));
+    const char *slash = strrchr(folder, '/');
+    if (!*theirs || !strcmp(theirs, fingerprint))
+        return false;
+    snprintf(sentence, size,
+             "%s was computed with another arithmetic (%.80s; here %.80s), as of another kind of "
+             "CPU: the weights will not be the bits of a run on one kind",
+             slash ? slash + 1 : folder, theirs, fingerprint);
+    return true;
 }

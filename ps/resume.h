@@ -26,7 +26,13 @@ int sb_resume_find(const struct sb_disk *disk, const struct sb_resume_run *run, 
                    struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
                    void *damaged_context, struct sb_err *err);
 
-/* With what decides which evaluation is the best, if the job wants to know that. */
-json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job);
+/* With the arithmetic that the run is computed with (fingerprint.h), and what decides which
+ * evaluation is the best, if the job wants to know that. */
+json_t *sb_plan_to_json(const Sb__Plan *plan, const struct sb_job *job, const char *fingerprint);
+
+/* Was the checkpoint of this plan computed with another arithmetic?  Then the sentence says so.  No
+ * reason to refuse it: a machine may have been replaced. */
+bool sb_resume_other_numerics(const json_t *plan, const char *fingerprint, const char *folder,
+                              char *sentence, size_t size);
 
 #endif

@@ -99,6 +99,11 @@ int sb_job_check_inputs(const struct sb_job *job, struct sb_err *err);
  * else NULL.  For commands whose options are settings. */
 const char *sb_job_key_tasks(const char *key, const char *task);
 
+/* Behind the name of a model that is not there: it may be one of Hugging Face's hub. */
+#define SB_NO_HUB_HINT                                                                             \
+    "; a model is a folder, not a name on a hub: put its config.json, vocab.txt and "              \
+    "model.safetensors into one"
+
 /* Was this row set by anyone?  A key that is no row is a bug. */
 bool sb_job_given(const struct sb_job *job, const char *key);
 

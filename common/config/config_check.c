@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 static int trouble(const struct sb_job *job, const char *key, enum sb_err_code code,
@@ -294,17 +295,39 @@ static int check_classifier(const struct sb_job *job, struct sb_err *err)
     return check_class_weight(job, err);
 }
 
-/* Rates of layers, and which evaluation is the best. */
-static int check_course(const struct sb_job *job, struct sb_err *err)
+/* What is frozen at first must not be frozen for good. */
+static int check_unfreezing(const struct sb_job *job, struct sb_err *err)
 {
+    const char *key = job->unfreeze_steps ? "unfreeze_steps" : "unfreeze_epochs";
+    if (!job->unfreeze_steps && !(job->unfreeze_epochs > 0))
+        return 0;
     if (job->unfreeze_steps && job->unfreeze_epochs > 0)
         return trouble(job, "unfreeze_epochs", SB_ERR_CONFIG, err,
                        "unfreeze_steps and unfreeze_epochs exclude each other");
+    for (size_t i = 0; i < job->freeze.count; i++)
+        if (!strcmp(job->freeze.items[i], "body"))
+            return trouble(job, key, SB_ERR_CONFIG, err,
+                           "%s has nothing to do with freeze: body, which stays frozen", key);
+    return 0;
+}
+
+/* Rates of layers, and which evaluation is the best. */
+static int check_course(const struct sb_job *job, struct sb_err *err)
+{
+    if (check_unfreezing(job, err) < 0)
+        return -1;
     bool own_head = job->task && !strcmp(job->task, "setfit"); /* trained apart from the body */
     if (job->head_learning_rate > 0 && job->learning_rate == 0 && !own_head)
         return trouble(job, "head_learning_rate", SB_ERR_CONFIG, err,
                        "head_learning_rate needs a learning_rate above 0; freeze: body trains the "
                        "classifier alone");
+    if (job->learning_rate == 0 && !own_head)
+        return trouble(job, "learning_rate", SB_ERR_CONFIG, err,
+                       "learning_rate is 0: nothing would be learnt; `shardbert eval` scores a "
+                       "model as it is");
+    if (strcmp(job->greater_is_better, "auto") != 0 && !job->metric_for_best_model)
+        return trouble(job, "greater_is_better", SB_ERR_CONFIG, err,
+                       "greater_is_better without metric_for_best_model");
     const struct {
         const char *key;
         bool used;
@@ -385,6 +408,53 @@ static int check_columns(const struct sb_job *job, struct sb_err *err)
     return 0;
 }
 
+/* Is the file of one of the kinds, or may it be one?  A pattern may end in anything. */
+static bool may_be(const char *path, const char *const *endings)
+{
+    static const char *const packed[] = {"", ".gz", ".xz", ".zst"};
+    size_t bytes = strlen(path);
+    if (!strcmp(path, "-") || (bytes && strchr("*?]", path[bytes - 1])))
+        return true;
+    for (size_t i = 0; endings[i]; i++)
+        for (size_t j = 0; j < sizeof(packed) / sizeof(packed[0]); j++) {
+            char ending[16];
+            int ending_bytes = snprintf(ending, sizeof(ending), "%s%s", endings[i], packed[j]);
+            if (bytes >= (size_t)ending_bytes &&
+                !strcasecmp(path + bytes - (size_t)ending_bytes, ending))
+                return true;
+        }
+    return false;
+}
+
+static bool any_may_be(const struct sb_job *job, const char *const *endings)
+{
+    const struct sb_list *all[] = {&job->train_file, &job->validation_file, &job->test_file};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        for (size_t j = 0; j < all[i]->count; j++)
+            if (may_be(all[i]->items[j], endings))
+                return true;
+    return false;
+}
+
+/* What is said of tables or JSON objects, where there are none. */
+static int check_kinds(const struct sb_job *job, struct sb_err *err)
+{
+    static const char *const tables[] = {".csv", ".tsv", NULL};
+    static const char *const json[] = {".jsonl", ".json", NULL};
+    if (job->header && !job->text_column && !strcmp(job->task, "mlm") && !any_may_be(job, tables))
+        return trouble(job, "header", SB_ERR_CONFIG, err,
+                       "header: true speaks of .csv and .tsv, and no file is one: the others are "
+                       "read as text, line by line");
+    const char *key = job->label_column ? "label_column" : "text_column";
+    if ((job->label_column || job->text_column) && !strcmp(job->task, "ner") &&
+        !any_may_be(job, json))
+        return trouble(job, key, SB_ERR_CONFIG, err,
+                       "%s names a key of JSON lines, and no file has them: in CoNLL columns the "
+                       "word is the first and its tag the last",
+                       key);
+    return 0;
+}
+
 static int check_data(const struct sb_job *job, struct sb_err *err)
 {
     if (!job->train_file.count)
@@ -399,7 +469,7 @@ static int check_data(const struct sb_job *job, struct sb_err *err)
         return trouble(job, "max_seq_length", SB_ERR_CONFIG, err,
                        "max_seq_length is %" PRIu32 "; [CLS], one token and [SEP] need 3",
                        job->max_seq_length);
-    if (check_columns(job, err) < 0)
+    if (check_columns(job, err) < 0 || check_kinds(job, err) < 0)
         return -1;
     if (job->negative_column && job->label_column)
         return trouble(job, "negative_column", SB_ERR_CONFIG, err,
@@ -486,7 +556,8 @@ static int check_path(const struct sb_job *job, const char *key, const char *pat
         return trouble(job, key, SB_ERR_CONFIG, err,
                        "%s: '%s' is the stage of a pipeline, which `shardbert run` knows", key,
                        path);
-    return trouble(job, key, SB_ERR_NO_INPUT, err, "%s: there is no '%s'", key, path);
+    const char *hint = strcmp(key, "model_name_or_path") != 0 ? "" : SB_NO_HUB_HINT;
+    return trouble(job, key, SB_ERR_NO_INPUT, err, "%s: there is no '%s'%s", key, path, hint);
 }
 
 static int check_sources(const struct sb_job *job, const char *key, const struct sb_list *list,

@@ -340,6 +340,15 @@ static void impossible_combinations_are_refused_where_they_stand(void **state)
     check_fails("task: classify\nmodel_name_or_path: m\ntrain_file: t\noutput_dir: o\n"
                 "text_column: 1\nlabel_column: 1\n",
                 "6:1: text_column and label_column are both '1'");
+    check_fails("task: classify\nmodel_name_or_path: m\ntrain_file: t\noutput_dir: o\n"
+                "freeze: body\nunfreeze_steps: 5\n",
+                "6:1: unfreeze_steps has nothing to do with freeze: body");
+    check_fails(SMALL "learning_rate: 0\n", "5:1: learning_rate is 0: nothing would be learnt");
+    check_fails(SMALL "greater_is_better: true\n", "5:1: greater_is_better without metric_for");
+    check_fails(SMALL "header: true\n", "5:1: header: true speaks of .csv and .tsv");
+    check_fails("task: ner\nmodel_name_or_path: m\ntrain_file: t.conll.gz\noutput_dir: o\n"
+                "label_column: 0\n",
+                "5:1: label_column names a key of JSON lines");
     check_fails("task: classify\nlabels: [a, b, a]\n", "2:1: labels has 'a' twice");
     check_fails("task: classify\nlabels: [a]\n", "2:1: labels has one name");
     check_fails("task: classify\nmargin: 1\n", "2:1: margin belongs to task setfit|embed");
@@ -389,6 +398,9 @@ static void missing_inputs_are_named_with_their_line(void **state)
     sb_test_err_is(&err, SB_ERR_NO_INPUT, "v*.txt'");
     assert_int_equal(sb_job_set(&job, "validation_file=null", &err), 0);
     assert_int_equal(sb_job_check_inputs(&job, &err), 0);
+    assert_int_equal(sb_job_set(&job, "model_name_or_path=bert-base-uncased", &err), 0);
+    assert_int_equal(sb_job_check_inputs(&job, &err), -1);
+    sb_test_err_is(&err, SB_ERR_NO_INPUT, "there is no 'bert-base-uncased'; a model is a folder");
     sb_job_release(&job);
 }
 

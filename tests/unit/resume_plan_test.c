@@ -49,7 +49,7 @@ static int newest(void *context, const char *output_dir, char *folder,
     *manifest = (struct sb_ckpt_manifest){
         .step = 7,
         .canonical = strdup(there->canonical.data),
-        .plan = sb_plan_to_json(&there->plan, &there->job),
+        .plan = sb_plan_to_json(&there->plan, &there->job, "zen"),
         .history = json_object(),
     };
     return 1;
@@ -103,11 +103,30 @@ static void evaluations_that_choose_the_model_may_not(void **state)
                         "use --fresh to start over");
 }
 
+static void another_arithmetic_is_said(void **state)
+{
+    (void)state;
+    struct world w;
+    char sentence[512];
+    const char *const none[] = {NULL};
+    world_init(&w, "v", none);
+    json_t *plan = sb_plan_to_json(&w.plan, &w.job, "zen"), *old = json_object();
+    assert_false(sb_resume_other_numerics(plan, "zen", "o/checkpoint-7", sentence, 512));
+    assert_false(sb_resume_other_numerics(old, "zen", "o/checkpoint-7", sentence, 512));
+    assert_true(sb_resume_other_numerics(plan, "haswell", "o/checkpoint-7", sentence, 512));
+    assert_non_null(strstr(sentence, "checkpoint-7 was computed with another arithmetic (zen; "
+                                     "here haswell)"));
+    json_decref(plan);
+    json_decref(old);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(evaluations_that_decide_nothing_may_change_on_a_resume),
         cmocka_unit_test(evaluations_that_choose_the_model_may_not),
+        cmocka_unit_test(another_arithmetic_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

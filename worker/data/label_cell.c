@@ -1,5 +1,7 @@
 #include "label_cell.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void begin(struct sb_bytes *out)
@@ -59,7 +61,10 @@ const char *sb_label_from_json(struct sb_bytes *out, const json_t *value, enum s
 {
     begin(out);
     if (form == SB_LABEL_SCORE && json_is_number(value)) {
-        sb_bytes_printf(out, "%.17g", json_number_value(value));
+        double number = json_number_value(value); /* 1e300 shall not come back with 17 digits */
+        char digits[32];
+        snprintf(digits, sizeof(digits), "%.6g", number);
+        sb_bytes_printf(out, strtod(digits, NULL) == number ? "%.6g" : "%.17g", number);
         return NULL;
     }
     if (form == SB_LABEL_SET && json_is_array(value)) {

@@ -306,9 +306,13 @@ static int find_score(const struct sb_record *record, int32_t *label, struct sb_
     const char *text = record->label;
     float value = strtof(text, &end);
     /* strtof would also take hexadecimal numbers, inf and nan. */
-    if (!*text || *end || text[strspn(text, "+-.0123456789eE")] || !isfinite(value))
+    if (!*text || *end || text[strspn(text, "+-.0123456789eE")])
         return sb_err_set(err, SB_ERR_DATA, "%s:%" PRIu64 ": label '%.80s' is not a number",
                           record->path, record->line, text);
+    if (!isfinite(value))
+        return sb_err_set(err, SB_ERR_DATA,
+                          "%s:%" PRIu64 ": label %.80s is too large: at most 3.4e38", record->path,
+                          record->line, text);
     memcpy(label, &value, sizeof(value));
     return 0;
 }
@@ -409,7 +413,7 @@ static int find_pair_score(const struct preparation *p, const struct sb_record *
     memcpy(&score, bits, sizeof(score));
     if (!(score >= min && score <= max))
         return sb_err_set(err, SB_ERR_DATA,
-                          "%s:%" PRIu64 ": the score %.80s is not from %.15g to %.15g%s",
+                          "%s:%" PRIu64 ": the score %.80s is not from %.6g to %.6g%s",
                           record->path, record->line, record->label, min, max,
                           score > max ? "; set score_max to the largest that there is" : "");
     score = (float)(score / max);

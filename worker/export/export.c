@@ -1,7 +1,8 @@
 #include "export.h"
 
-#include "infer.h"
+#include "config.h"
 #include "export_json.h"
+#include "infer.h"
 #include "model_files.h"
 
 #include <stdlib.h>
@@ -34,7 +35,8 @@ int sb_export_look(struct sb_export *export, struct sb_err *err)
 {
     char path[SB_PATH_BYTES];
     if (!sb_dir_exists(export->model))
-        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'", export->model);
+        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'" SB_NO_HUB_HINT,
+                          export->model);
     const bool has_head = sb_file_exists(sb_path_join(path, export->model, "head.json"));
     const bool is_sentence = sb_sentence_is_folder(export->model);
     export->sentence = (struct sb_sentence){0};

@@ -213,8 +213,12 @@ static int freeze_one(struct sb_params *params, const struct sb_bert_config *con
         }
     }
     if (!matched)
-        return sb_err_set(err, SB_ERR_CONFIG, "freeze rule '%s' matches no tensor of the model",
-                          text);
+        return sb_err_set(
+            err, SB_ERR_CONFIG,
+            "freeze rule '%s' matches no tensor of the model; rules are body, layers:K and "
+            "patterns of the names that `shardbert plan` lists, as in freeze: "
+            "[embeddings.*, layers:1]",
+            text);
     return 0;
 }
 

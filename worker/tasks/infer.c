@@ -1,5 +1,6 @@
 #include "infer.h"
 
+#include "config.h"
 #include "file.h"
 #include "model_files.h"
 #include "prepare.h"
@@ -46,7 +47,8 @@ int sb_infer_open(struct sb_infer *infer, const char *folder, unsigned heads, si
 {
     memset(infer, 0, sizeof(*infer));
     if (!sb_dir_exists(folder))
-        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'", folder);
+        return sb_err_set(err, SB_ERR_NO_INPUT, "there is no model folder '%s'" SB_NO_HUB_HINT,
+                          folder);
     if (sb_config_read(&infer->bert.config, folder, err) < 0)
         return -1;
     if (infer->bert.config.max_positions < 4)
