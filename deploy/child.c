@@ -59,7 +59,7 @@ static _Noreturn void become(char *const *argv, pid_t parent)
     _exit(SB_ERR_BUG);
 }
 
-/* Waits; each new stop signal is passed on as the child would get it alone. */
+/* Waits; a stop signal, and the same again, is passed on as the child would get it alone. */
 static int wait_for(pid_t pid, struct sb_err *err)
 {
     int status, passed_on = 0;
@@ -69,7 +69,7 @@ static int wait_for(pid_t pid, struct sb_err *err)
             break;
         if (ended < 0 && errno != EINTR)
             return sb_err_set_errno(err, SB_ERR_BUG, "cannot wait for the training");
-        if (sb_stop_code != passed_on) {
+        if (sb_stop_code != passed_on || sb_stop_now) {
             passed_on = sb_stop_code;
             kill(pid, passed_on == SB_ERR_INTERRUPT ? SIGINT : SIGTERM);
         }
@@ -87,12 +87,16 @@ int sb_child_train(const struct sb_argv *words, struct sb_err *err)
     argv[0] = program;
     argv[1] = command;
     memcpy(argv + 2, words->items, words->count * sizeof(*argv));
-    sb_signals_install(false);
+    sb_signals_install(SB_SIGNALS_SUPERVISOR, 0);
     pid_t parent = getpid();
     fflush(NULL);
+    sb_signals_hold(); /* one that comes before the child's handlers are there waits for them */
     pid_t pid = fork();
     if (pid == 0)
         become(argv, parent);
+    int error = errno;
+    sb_signals_let_go();
+    errno = error;
     int code = pid < 0 ? sb_err_set_errno(err, SB_ERR_TRY_AGAIN, "cannot start a training")
                        : wait_for(pid, err);
     free(argv);

@@ -8,6 +8,7 @@
 #include "embedded.h"
 #include "launch.h"
 #include "role.h"
+#include "signals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,12 +37,14 @@ int sb_cmd_train(int argc, char **argv)
     int code;
     if (sb_role_begin(&role, "train", argc, argv, &err) < 0)
         return sb_role_exit((int)err.code, &err);
+    sb_signals_leave_at_once(true, "stopped before the training began");
     /* Of a run of processes, they serve the metrics, and we do not. */
     int finished = role.args.job.servers ? 0 : sb_report_serve(&role.report, 0, true, &err);
     if (finished == 0 && role.args.fresh)
         finished = sb_role_rehearse(&role, &err);
     if (finished == 0)
         finished = sb_role_check_output(&role, true, &err);
+    sb_signals_leave_at_once(false, "");
     if (finished < 0)
         code = (int)err.code;
     else if (finished)

@@ -5,6 +5,7 @@
 #include "output.h"
 #include "run_record.h"
 #include "signals.h"
+#include "supervise.h"
 #include "watchdog.h"
 
 #include <inttypes.h>
@@ -38,6 +39,7 @@ static int check_descriptors(const struct sb_job *job, struct sb_err *err)
 int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv, struct sb_err *err)
 {
     *role = (struct sb_role){0};
+    sb_signals_hold();
     if (sb_run_args_parse(&role->args, argc, argv, err) < 0)
         return -1;
     /* A server reads neither model nor data. */
@@ -47,7 +49,9 @@ int sb_role_begin(struct sb_role *role, const char *name, int argc, char **argv,
         sb_run_args_release(&role->args);
         return -1;
     }
-    sb_signals_install(role->args.child);
+    /* A second to spare for whoever waits for us. */
+    sb_signals_install(role->args.child ? SB_SIGNALS_CHILD : SB_SIGNALS_ALONE,
+                       role->args.job.stop_grace_s - 1);
     sb_job_canonical(&role->args.job, &role->canonical);
     if (role->canonical.count > SB_HEAD_BYTES_MAX / 4) {
         sb_err_set(err, SB_ERR_CONFIG,
@@ -217,9 +221,12 @@ static int work(struct sb_role *role, struct sb_place *place, bool embedded, str
 {
     struct sb_task *task = NULL;
     struct preparing preparing = {.role = role, .place = place, .said_ns = sb_clock_ns()};
-    if (sb_task_open(&task, &role->args.job, role->pool, prepare_progress, &preparing, err) < 0 ||
-        sb_worker_check(task, err) < 0 ||
-        keep_ledger(&role->worker_ledger, role, "worker", place, err) < 0) {
+    sb_signals_leave_at_once(true, "stopped while the data was prepared; the same command goes on");
+    bool ready =
+        sb_task_open(&task, &role->args.job, role->pool, prepare_progress, &preparing, err) == 0 &&
+        sb_worker_check(task, err) == 0;
+    sb_signals_leave_at_once(false, "");
+    if (!ready || keep_ledger(&role->worker_ledger, role, "worker", place, err) < 0) {
         if (!embedded)
             tell_coordinator(role, place, err);
         sb_task_free(&task);
@@ -239,6 +246,7 @@ static int work(struct sb_role *role, struct sb_place *place, bool embedded, str
                                         .name = place->name,
                                         .checksum = !embedded,
                                         .metrics = role->report.metrics,
+                                        .told = &role->told,
                                         .stop_code = &sb_stop_code,
                                         .loaded = sb_report_loaded,
                                         .loaded_context = &role->report,
@@ -263,6 +271,12 @@ int sb_role_work(struct sb_role *role, struct sb_place *place, bool embedded, st
     int code = work(role, place, embedded, err);
     sb_watchdog_end();
     return code;
+}
+
+int sb_role_code(const struct sb_role *role, int code)
+{
+    bool of_run = role->args.child && role->told && code >= SB_ERR_USAGE && code <= SB_ERR_CONFIG;
+    return of_run && code != SB_ERR_TRY_AGAIN ? code + SB_EXIT_TOLD : code;
 }
 
 int sb_role_exit(int code, const struct sb_err *err)

@@ -19,7 +19,11 @@ struct sb_role {
     struct sb_pool *pool;
     struct sb_report report;
     struct sb_ledger *server_ledger, *worker_ledger; /* NULL: none is kept */
+    bool told; /* the coordinator has said how the run ends */
 };
+
+/* The exit code of a process of a supervisor: it tells codes of the run from its own trouble. */
+int sb_role_code(const struct sb_role *role, int code);
 
 /*
  * Command line -> settings, threads, log, metrics.  role: "train", "server", "worker".

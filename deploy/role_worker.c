@@ -1,4 +1,5 @@
 /* shardbert-worker: computes the nodes that it is dealt. */
+#include "rank.h"
 #include "role.h"
 
 /* Of a run's child processes the coordinator says why it ends, for it is told; unless it is gone.
@@ -19,13 +20,19 @@ int main(int argc, char **argv)
     int code = -1;
     if (sb_role_begin(&role, "worker", argc, argv, &err) < 0)
         return sb_role_exit((int)err.code, &err);
+    if (sb_rank_here(&role.args)) {
+        code = sb_rank_run(&role, false, &err);
+        sb_role_end(&role);
+        return sb_role_exit(code, &err);
+    }
     if (sb_place_take(&place, &role.args, false, &err) == 0 &&
-        sb_report_serve(&role.report, place.index, !place.mpi, &err) == 0 &&
+        sb_report_serve(&role.report, place.index, true, &err) == 0 &&
         (code = sb_role_skip(&role, false, &err)) < 0 && !err.text[0])
         code = work(&role, &place, &err);
     if (code < 0)
         code = (int)err.code;
-    sb_role_exit(code, &err); /* before we leave: mpirun ends a group at the first one that fails */
+    sb_role_exit(code, &err); /* before we leave: a supervisor may end the others at once */
+    code = sb_role_code(&role, code);
     sb_place_leave(&place);
     sb_role_end(&role);
     return code;

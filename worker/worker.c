@@ -576,6 +576,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
     if (code < 0) {
         const char *sentence;
         code = sb_client_code(w.client, &sentence);
+        *options->told = true;
         if (code)
             sb_err_set(err, (enum sb_err_code)code, "%s", w.dismissed ? "" : sentence);
     }

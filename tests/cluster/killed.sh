@@ -22,6 +22,8 @@ ranks=(mpirun -np 2 "$build/shardbert-ps" "${settings[@]}" : -np 2 "$build/shard
 left_behind() { pgrep -f "shardbert.* $work/job.yaml" | grep -v "^$$\$"; }
 # child PARENT NAME INDEX: the pid of its INDEXth child (from 1) whose program is NAME.
 child() { pgrep -P "$1" -x "$(cut -c1-15 <<<"$2")" | sed -n "$3p"; }
+# grandchild PARENT INDEX: the worker that a rank of this mpirun looks after.
+grandchild() { pgrep -P "$(pgrep -d, -P "$1")" -f -- "/shardbert-worker .*--index=$2 "; }
 
 # ends NAME SIGNAL WHO INDEX CODE LIMIT_S WORDS COMMAND...: signals one process after step 12, and looks at what is left.
 ends() {
@@ -36,7 +38,11 @@ ends() {
         read -rt 0.05 <> <(:)
     done
     victim=$pid
-    [ "$who" = self ] || victim=$(child "$pid" "$who" "$index")
+    case "$who" in
+    self) ;;
+    in-rank) victim=$(grandchild "$pid" "$index") ;;
+    *) victim=$(child "$pid" "$who" "$index") ;;
+    esac
     begin=$SECONDS
     if ! kill "-$signal" "$victim"; then
         not_ok "$name: was running after step 12" "$(tail -3 "$log")"
@@ -67,9 +73,8 @@ ends "worker killed" KILL shardbert-worker 2 69 15 "shardbert: worker 1 was kill
 ends "server killed" KILL shardbert-ps 2 69 15 "shardbert: server 1 was killed by signal 9" "${processes[@]}" --set max_restarts=0
 ends "coordinator killed" KILL shardbert-ps 1 69 15 "shardbert: server 0 was killed by signal 9" "${processes[@]}" --set max_restarts=0
 ends "worker stopped" STOP shardbert-worker 2 69 45 "shardbert: no progress for 4 s .*missing: nodes of worker 1" "${processes[@]}"
-ends "mpirun, worker killed" KILL shardbert-worker 2 137 15 "exited on signal 9" "${ranks[@]}"
-ends "mpirun, server killed" KILL shardbert-ps 2 137 15 "exited on signal 9" "${ranks[@]}"
-ends "mpirun, worker stopped" STOP shardbert-worker 2 69 30 "shardbert: no progress for 4 s .*missing: nodes of worker" "${ranks[@]}"
+ends "mpirun, worker killed for good" KILL in-rank 1 69 15 "shardbert: worker 1 was killed by signal 9" "${ranks[@]}" --set max_restarts=0
+ends "mpirun, worker stopped" STOP in-rank 1 69 30 "shardbert: no progress for 4 s .*missing: nodes of worker" "${ranks[@]}"
 ends "mpirun, SIGUSR1" USR1 self 0 143 15 "stopped after a checkpoint" "${ranks[@]}"
 # mpirun kills one second after a SIGTERM, unless it is told to wait; the last words of its ranks it may swallow.
 ends "mpirun, SIGTERM" TERM self 0 1 30 "step=12" mpirun --mca odls_base_sigkill_timeout 15 "${ranks[@]:1}"
