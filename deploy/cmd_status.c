@@ -136,6 +136,6 @@ int sb_cmd_status(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     if (!options.target)
         options.target = ".";
-    sb_signals_install(false);
+    sb_signals_install(SB_SIGNALS_ALONE, 0);
     return watch(&options, &err) < 0 ? sb_cmd_fail(&err) : 0;
 }
