@@ -66,13 +66,23 @@ static bool differs(const struct sb_run_record *record, const struct sb_job *job
                    job->output_dir, kind, sentence);
         return true;
     }
-    enum sb_input input = inputs ? sb_inputs_difference(inputs, &record->inputs) : SB_INPUT_COUNT;
+    struct sb_inputs ours = {0};
+    if (inputs)
+        ours = *inputs;
+    /* What only looks on may be another one in a run that goes on; its results are of what it is
+     * at the end. */
+    if (record->state == SB_RUN_BEGUN)
+        ours.hash[SB_INPUT_TEST][0] = 0;
+    if (record->state == SB_RUN_BEGUN && !job->load_best_model_at_end &&
+        !job->early_stopping_patience && !job->metric_for_best_model)
+        ours.hash[SB_INPUT_VALIDATION][0] = 0;
+    enum sb_input input = sb_inputs_difference(&ours, &record->inputs);
     if (input == SB_INPUT_COUNT)
         return false;
     sb_err_set(err, SB_ERR_CONFIG,
                "'%s' holds %s run of another %s: its content is %.8s... here, %.8s... there; use "
                "--fresh to start over",
-               job->output_dir, kind, sb_input_key(input), inputs->hash[input],
+               job->output_dir, kind, sb_input_key(input), ours.hash[input],
                record->inputs.hash[input]);
     return true;
 }

@@ -124,7 +124,7 @@ int sb_role_check_output(struct sb_role *role, bool owner, struct sb_err *err)
     if (state == SB_OUTPUT_FINISHED)
         sb_log_event("done", sb_text("output_dir", job->output_dir),
                      sb_text("why", "is finished; nothing to do (--fresh starts over)"));
-    else if (state == SB_OUTPUT_FREE && owner && role->reads_inputs &&
+    else if (owner && role->reads_inputs && /* resumed: perhaps with other evaluations */
              sb_run_record_begin(job, role->canonical.data, &inputs, err) < 0)
         return -1;
     return state == SB_OUTPUT_FINISHED;

@@ -226,6 +226,37 @@ static void take_setting(void *context, const char *key, const char *value)
     sb_bytes_printf(context, "%s is %s; ", key, value);
 }
 
+static void a_resume_may_evaluate_on_other_data_where_that_chooses_nothing(void **state)
+{
+    (void)state;
+    struct site site;
+    set_up(&site);
+    set(&site.job, "validation_file", sb_test_write(site.folder, "v.tsv", "a\tb\n"));
+    set(&site.job, "test_file", sb_test_write(site.folder, "t.tsv", "a\tb\n"));
+    look_around(&site);
+    begin(&site);
+    make_checkpoint(&site);
+    set(&site.job, "validation_file", sb_test_write(site.folder, "w.tsv", "b\tc\n"));
+    set(&site.job, "test_file", sb_test_write(site.folder, "u.tsv", "b\tc\n"));
+    look_around(&site);
+    holds(&site, SB_OUTPUT_BEGUN, NULL);
+    set(&site.job, "load_best_model_at_end", "true");
+    look_around(&site);
+    begin(&site);
+    holds(&site, SB_OUTPUT_BEGUN, NULL);
+    set(&site.job, "validation_file", sb_test_path(site.folder, "v.tsv"));
+    look_around(&site);
+    holds(&site, SB_OUTPUT_CHANGED, "an unfinished run of another validation_file");
+    set(&site.job, "load_best_model_at_end", "false");
+    look_around(&site);
+    begin(&site);
+    finish(site.output, "");
+    set(&site.job, "validation_file", sb_test_path(site.folder, "w.tsv"));
+    look_around(&site);
+    holds(&site, SB_OUTPUT_CHANGED, "a finished run of another validation_file");
+    tear_down(&site);
+}
+
 static void settings_that_differ_from_the_defaults_are_found(void **state)
 {
     (void)state;
@@ -305,6 +336,7 @@ int main(void)
         cmocka_unit_test(the_same_content_elsewhere_is_the_same),
         cmocka_unit_test(a_record_that_is_none_is_bad_data),
         cmocka_unit_test(the_lineage_of_a_model_goes_on_in_the_next),
+        cmocka_unit_test(a_resume_may_evaluate_on_other_data_where_that_chooses_nothing),
         cmocka_unit_test(settings_that_differ_from_the_defaults_are_found),
         cmocka_unit_test(a_card_tells_lineage_data_and_scores),
         cmocka_unit_test(a_model_is_called_by_its_folder),
