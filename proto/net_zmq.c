@@ -455,14 +455,14 @@ int sb_net_zmq_new(struct sb_net **out, uint64_t self, const char *endpoint, uin
     net->self = self;
     net->timeout_ms = timeout_ms;
     net->context = zmq_ctx_new();
-    sb_assert(net->context);
     net->items = sb_calloc(1, sizeof(*net->items));
     *out = &net->net;
-    if (endpoint && bind_router(net, endpoint, err) < 0) {
-        sb_net_free(out);
-        return -1;
-    }
-    return 0;
+    if (net->context && (!endpoint || bind_router(net, endpoint, err) == 0))
+        return 0;
+    if (!net->context)
+        sb_err_set_errno(err, SB_ERR_IO, "no messages can be sent or received");
+    sb_net_free(out);
+    return -1;
 }
 
 const char *sb_net_zmq_endpoint(const struct sb_net *net)

@@ -353,6 +353,7 @@ static bool forget_term(struct sb_client *client)
     sb_client_drop_group(client);
     for (size_t i = 0; i < client->parts.count; i++) {
         sb_retry_end(&client->holdings[i].want);
+        sb_frame_drop(&client->holdings[i].rows);
         client->holdings[i] = (struct sb_holding){0};
     }
     return true;

@@ -2,6 +2,7 @@
 
 #include "err.h"
 
+#include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,13 @@ void *sb_realloc(void *old, size_t bytes)
     if (!memory)
         out_of_memory(bytes);
     return memory;
+}
+
+/* The JSON library asks here as well: else a value that it has no memory for would be missing
+ * without a word, from a manifest or from what a run leaves. */
+__attribute__((constructor)) static void serve_json(void)
+{
+    json_set_alloc_funcs(sb_alloc, free);
 }
 
 char *sb_strdup(const char *text)

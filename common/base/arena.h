@@ -30,7 +30,8 @@ void *sb_arena_take(struct sb_arena *arena, size_t bytes);
 
 #define sb_arena_array(arena, type, count) ((type *)sb_arena_take((arena), sizeof(type) * (count)))
 
-/* malloc, calloc and realloc that stop the process with a sentence when memory is out. */
+/* malloc, calloc and realloc that stop the process with a sentence when memory is out.  JSON is made
+ * of such memory too. */
 void *sb_alloc(size_t bytes);
 void *sb_calloc(size_t count, size_t bytes);
 void *sb_realloc(void *old, size_t bytes);

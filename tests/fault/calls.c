@@ -4,10 +4,14 @@
  *
  *   SB_CALLS_COUNT=FILE          at the end, a line "NAME COUNT" for each call
  *   SB_CALLS_FAIL=NAME:N:ERRNO   the Nth call of that name (from 1) fails with that error number
+ *   SB_CALLS_WHO=WORDS           only the process whose command line has all of these words
  *   SB_CALLS_RECORD=FILE         operations on files below SB_CALLS_UNDER (a whole path), in order:
  *                                create PATH | write PATH OFFSET BYTES, and the bytes | sync PATH |
  *                                syncdir PATH | rename PATH<tab>PATH | unlink PATH | mkdir PATH |
  *                                rmdir PATH
+ *
+ * Memory is watched where the program itself asks for it (its JSON's memory too), and as
+ * head_malloc where the library of its messages' heads does.
  *
  * Streams are watched where the program calls them (fwrite), not where the C library writes:
  * between two syncs the order of writes means nothing anyway.
@@ -24,6 +28,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,8 +39,12 @@
     X(fopen)                                                                                       \
     X(fwrite)                                                                                      \
     X(fflush)                                                                                      \
-    X(fclose) X(fsync) X(rename) X(unlink) X(mkdir) X(rmdir) X(open) X(opendir) X(mmap) X(malloc)  \
-        X(calloc) X(realloc) X(pthread_create) X(socket) X(bind) X(listen) X(connect)
+    X(fclose)                                                                                      \
+    X(fsync)                                                                                       \
+    X(rename)                                                                                      \
+    X(unlink) X(mkdir) X(rmdir) X(open) X(opendir) X(mmap) X(malloc) X(calloc) X(realloc)          \
+        X(pthread_create) X(socket) X(bind) X(listen) X(connect) X(accept4) X(eventfd)             \
+            X(epoll_create1) X(fork) X(head_malloc)
 
 enum call {
 #define CALL(name) CALL_##name,
@@ -54,6 +64,7 @@ static int fail_call = -1, fail_errno;
 static unsigned long fail_at;
 static FILE *record;
 static const char *under;
+static bool ignored;        /* nothing that this process does */
 static __thread int inside; /* our own work is not watched */
 
 static void *real(const char *name)
@@ -64,7 +75,7 @@ static void *real(const char *name)
 /* True, with errno, if this call is the one that fails. */
 static bool fails(enum call call)
 {
-    if (inside)
+    if (inside || ignored)
         return false;
     unsigned long n = __atomic_add_fetch(&counts[call], 1, __ATOMIC_RELAXED);
     if ((int)call != fail_call || n != fail_at)
@@ -73,26 +84,62 @@ static bool fails(enum call call)
     return true;
 }
 
-static uintptr_t program_begin, program_end;
+/* Where the code of those lies whose memory is watched. */
+static struct module {
+    const char *name; /* part of its path; the program has none */
+    enum call call;
+    uintptr_t begin, end;
+} modules[] = {
+    {"", CALL_malloc, 0, 0},
+    {"libprotobuf-c", CALL_head_malloc, 0, 0},
+};
+enum { MODULE_COUNT = sizeof(modules) / sizeof(modules[0]) };
 
-static int find_program(struct dl_phdr_info *info, size_t bytes, void *unused)
+static int find_modules(struct dl_phdr_info *info, size_t bytes, void *seen)
 {
     (void)bytes;
-    (void)unused;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-        uintptr_t end = begin + info->dlpi_phdr[i].p_memsz;
-        if (info->dlpi_phdr[i].p_type != PT_LOAD)
+    bool first = !(*(int *)seen)++; /* the first object is the program */
+    for (size_t m = 0; m < MODULE_COUNT; m++) {
+        struct module *module = &modules[m];
+        if (first ? m > 0 : m == 0 || !strstr(info->dlpi_name, module->name))
             continue;
-        program_begin = program_begin ? program_begin : begin;
-        program_end = end;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+            uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            if (info->dlpi_phdr[i].p_type != PT_LOAD)
+                continue;
+            module->begin = module->begin ? module->begin : begin;
+            module->end = begin + info->dlpi_phdr[i].p_memsz;
+        }
     }
-    return 1; /* the first object is the program */
+    return 0;
+}
+
+static bool is_of(const struct module *module, const void *caller)
+{
+    return (uintptr_t)caller >= module->begin && (uintptr_t)caller < module->end;
 }
 
 static bool of_program(const void *caller)
 {
-    return (uintptr_t)caller >= program_begin && (uintptr_t)caller < program_end;
+    return is_of(&modules[0], caller);
+}
+
+/* This process's command line has all words. */
+static bool has_words(const char *words)
+{
+    char line[16384], list[256], *rest = list;
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t i = 0; i < bytes; i++)
+        line[i] = line[i] ? line[i] : ' ';
+    line[bytes < 0 ? 0 : bytes] = 0;
+    snprintf(list, sizeof(list), "%s", words);
+    for (char *word; (word = strsep(&rest, " "));)
+        if (!strstr(line, word))
+            return false;
+    return true;
 }
 
 static const char *path_of(int fd, char path[4096])
@@ -123,13 +170,16 @@ static void note(const char *format, ...)
 __attribute__((constructor)) static void begin(void)
 {
     const char *fail = getenv("SB_CALLS_FAIL"), *to = getenv("SB_CALLS_RECORD");
+    const char *who = getenv("SB_CALLS_WHO");
     char name[32];
-    if (strncmp(program_invocation_short_name, "shardbert", 9) != 0) {
-        inside = 1; /* a shell, or a timeout around the program */
+    inside++;
+    if (strncmp(program_invocation_short_name, "shardbert", 9) != 0 || (who && !has_words(who))) {
+        ignored = true; /* a shell, a timeout around the program, or another process */
+        inside--;
         return;
     }
-    dl_iterate_phdr(find_program, NULL);
-    inside++;
+    int seen = 0;
+    dl_iterate_phdr(find_modules, &seen);
     if (fail && sscanf(fail, "%31[^:]:%lu:%d", name, &fail_at, &fail_errno) == 3)
         for (int i = 0; i < CALL_COUNT; i++)
             if (!strcmp(names[i], name))
@@ -145,7 +195,7 @@ __attribute__((constructor)) static void begin(void)
 
 __attribute__((destructor)) static void end(void)
 {
-    const char *to = inside ? NULL : getenv("SB_CALLS_COUNT");
+    const char *to = ignored ? NULL : getenv("SB_CALLS_COUNT");
     inside++;
     FILE *file = to ? fopen(to, "we") : NULL;
     for (int i = 0; file && i < CALL_COUNT; i++)
@@ -288,8 +338,11 @@ extern void *__libc_realloc(void *memory, size_t bytes);
 
 void *malloc(size_t bytes)
 {
-    return of_program(__builtin_return_address(0)) && fails(CALL_malloc) ? NULL
-                                                                         : __libc_malloc(bytes);
+    const void *caller = __builtin_return_address(0);
+    for (size_t m = 0; m < MODULE_COUNT; m++)
+        if (is_of(&modules[m], caller) && fails(modules[m].call))
+            return NULL;
+    return __libc_malloc(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
@@ -334,3 +387,27 @@ int listen(int fd, int backlog)
     }
 ON_ADDRESS(bind)
 ON_ADDRESS(connect)
+
+int accept4(int fd, struct sockaddr *address, socklen_t *bytes, int flags)
+{
+    int (*call)(int, struct sockaddr *, socklen_t *, int) = real("accept4");
+    return fails(CALL_accept4) ? -1 : call(fd, address, bytes, flags);
+}
+
+int eventfd(unsigned value, int flags)
+{
+    int (*call)(unsigned, int) = real("eventfd");
+    return fails(CALL_eventfd) ? -1 : call(value, flags);
+}
+
+int epoll_create1(int flags)
+{
+    int (*call)(int) = real("epoll_create1");
+    return fails(CALL_epoll_create1) ? -1 : call(flags);
+}
+
+pid_t fork(void)
+{
+    pid_t (*call)(void) = real("fork");
+    return fails(CALL_fork) ? -1 : call();
+}
