@@ -140,7 +140,7 @@ static void forge(const char *where, const char *key, json_t *value, const char 
         free(text);
         json_object_set_new(object, "xxh3_128", json_string(hash));
     }
-    assert_int_equal(json_dump_file(object, path, 0), 0);
+    assert_int_equal(json_dump_file(object, path, JSON_INDENT(1)), 0);
     json_decref(object);
     passed_over(dir, words);
 }
