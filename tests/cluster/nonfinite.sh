@@ -50,3 +50,29 @@ for n in $(seq 1 60); do echo "{\"anchor\": \"first text $n\", \"positive\": \"s
 exits "vectors that are not finite are skipped as often as the job says" 65 \
     "the vectors of step 3 are not finite (slot 0, computed by worker 0" \
     "$build/shardbert" train "$work/vectors.yaml" --set threads=1 --quiet
+
+# A machine that miscomputes once, anywhere: the step is refused, and the same command goes on to the bits of a sound machine.
+# NANS=N such faults, by SEED.
+micro_job sound classify "$work/sound" "save_steps: 10"
+sed -i 's/^max_steps: .*/max_steps: 60/' "$work/sound.yaml"
+run sound "$build/shardbert" train "$work/sound.yaml" --set threads=1
+RANDOM=${SEED:-1}
+refused=0 harmless=0 wrong=0
+for ((n = 0; n < ${NANS:-4}; n++)); do
+    rc=0
+    rm -rf "$work/out"
+    sick=("$build/shardbert" train "$work/sound.yaml" --servers 2 --workers 2 --set threads=1 --set "output_dir=$work/out")
+    SB_HANG="gemm:$((RANDOM % 3000 + 1)):nan" SB_HANG_WHO="shardbert-worker --index=$((RANDOM % 2))" \
+        LD_PRELOAD="$build/tests/hang.so" timeout 60 "${sick[@]}" >"$work/sick.log" 2>&1 || rc=$?
+    if [ "$rc" = 65 ] && grep -q "not finite" "$work/sick.log"; then
+        refused=$((refused + 1))
+        timeout 60 "${sick[@]}" >"$work/again.log" 2>&1
+    elif [ "$rc" = 0 ] && ! grep -q "not finite" "$work/sick.log"; then
+        harmless=$((harmless + 1)) # an evaluation, or a share that another one computed as well
+    fi
+    same_weights "$work/sound" "$work/out" && continue
+    wrong=$((wrong + 1))
+    tail -5 "$work/sick.log" "$work/again.log" | sed 's/^/# /'
+done
+echo "# ${NANS:-4} NaN: $refused refused, $harmless without effect"
+is "a NaN out of nowhere never enters the weights" "$wrong" 0

@@ -1,16 +1,18 @@
 /*
- * A library to be preloaded: one thread of one process stands still for ever.
+ * A library to be preloaded: one thread of one process stands still for ever, or miscomputes once.
  *
  *   SB_HANG=WHERE:N:HOW    WHERE  gemm    the Nth matrix product of a process (any compute thread)
  *                                 send    the Nth message that it sends (its own thread)
  *                                 thread  the Nth thread that the program makes, as soon as it runs
  *                          HOW    sleep   waits for a lock that nobody gives back
  *                                 spin    computes for ever
+ *                                 nan     does not hang: the product (gemm) has a NaN in it
  *   SB_HANG_WHO=WORDS      only in a process whose command line has all of these words in this
  *                          order, like "--index=1 --life=0"; default: in any
  */
 #include <dlfcn.h>
 #include <link.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -96,9 +98,14 @@ void cblas_sgemm(int order, int ta, int tb, int M, int N, int K, float alpha, co
                         float, float *, int);
     if (!call)
         call = dlsym(RTLD_NEXT, "cblas_sgemm");
-    if (is_due("gemm"))
+    bool due = is_due("gemm"), spoils = due && !strcmp(how, "nan");
+    if (due && !spoils)
         stand_still();
     call(order, ta, tb, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+    if (spoils) {
+        fprintf(stderr, "hang: process %ld has computed a NaN\n", (long)getpid());
+        C[0] = NAN;
+    }
 }
 
 static void *hung(void *start)
