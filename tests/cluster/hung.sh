@@ -43,8 +43,8 @@ hangs "a thread that prepares data" thread:2:sleep "shardbert-worker" "worker [0
 
 RANDOM=${SEED:-1}
 for ((i = 0; i < ${HANGS:-0}; i++)); do
-    who=("shardbert-worker --index=0" "shardbert-worker --index=1" "shardbert-worker --index=2" "shardbert-ps --index=0" "shardbert-ps --index=1")
-    who=${who[RANDOM % 5]}
+    all=("shardbert-worker --index=0" "shardbert-worker --index=1" "shardbert-worker --index=2" "shardbert-ps --index=0" "shardbert-ps --index=1")
+    who=${all[RANDOM % 5]}
     where=send
     [[ $who == *worker* ]] && [ $((RANDOM % 2)) -eq 0 ] && where=gemm
     hangs "hang $i: $who" "$where:$((20 + RANDOM % 300)):sleep" "$who" "hangs" --set threads=1
