@@ -1,4 +1,5 @@
 /* What a step of task setfit is made of: pairs, triplets and twos, by arithmetic. */
+#include "letters.h"
 #include "support.h"
 
 #include "few_shot_items.h"
@@ -6,22 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECES = 26 };
-
 static struct sb_wordpiece *tokenizer;
 
 static int set_up(void **state)
 {
     (void)state;
-    struct sb_err err = SB_ERR_INIT;
-    const struct sb_wordpiece_options options = {.lowercase = true, .strip_accents = -1};
-    struct sb_bytes vocab = SB_BYTES_INIT;
-    sb_bytes_append_text(&vocab, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
-    for (int i = 0; i < PIECES; i++)
-        sb_bytes_printf(&vocab, "%c\n", 'a' + i);
-    const char *path = sb_test_write(sb_test_dir(), "vocab.txt", vocab.data);
-    sb_bytes_release(&vocab);
-    return sb_wordpiece_open_vocab(&tokenizer, path, &options, &err);
+    tokenizer = letters_open(0);
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -34,51 +26,28 @@ static int tear_down(void **state)
 /* Text i is texts[i], a letter, of class classes[i], a digit. */
 static struct sb_dataset *open_texts(const char *texts, const char *classes)
 {
-    const char *dir = sb_test_dir();
     struct sb_bytes text = SB_BYTES_INIT;
-    struct sb_err err = SB_ERR_INIT;
     for (size_t i = 0; texts[i]; i++)
         sb_bytes_printf(&text, "{\"text\": \"%c\", \"label\": \"%c\"}\n", texts[i], classes[i]);
-    char *path = (char *)(uintptr_t)sb_test_write(dir, "data.jsonl", text.data);
+    struct letters_source source = letters_source(SB_DATA_LABELLED, "data.jsonl", text.data);
     sb_bytes_release(&text);
-    const struct sb_dataset_options options = {
-        .kind = SB_DATA_LABELLED,
-        .source = {.paths = &path, .path_count = 1, .labelled = true},
-        .max_seq_length = 8,
-        .cache_dir = sb_test_path(dir, "cache"),
-        .threads = 1,
-    };
-    struct sb_dataset *dataset = NULL;
-    if (sb_dataset_open(&dataset, tokenizer, &options, &err) < 0)
-        fail_msg("%s", err.text);
-    return dataset;
+    return letters_dataset(tokenizer, &source);
 }
 
 /* Text i is texts[i], and has a label for each digit of sets[i]. */
 static struct sb_dataset *open_sets(const char *texts, const char *const *sets)
 {
-    const char *dir = sb_test_dir();
     struct sb_bytes text = SB_BYTES_INIT;
-    struct sb_err err = SB_ERR_INIT;
     for (size_t i = 0; texts[i]; i++) {
         sb_bytes_printf(&text, "{\"text\": \"%c\", \"label\": [", texts[i]);
         for (const char *digit = sets[i]; *digit; digit++)
             sb_bytes_printf(&text, "%s\"%c\"", digit == sets[i] ? "" : ", ", *digit);
         sb_bytes_append_text(&text, "]}\n");
     }
-    char *path = (char *)(uintptr_t)sb_test_write(dir, "data.jsonl", text.data);
+    struct letters_source source = letters_source(SB_DATA_LABELLED, "data.jsonl", text.data);
     sb_bytes_release(&text);
-    const struct sb_dataset_options options = {
-        .kind = SB_DATA_LABELLED,
-        .source = {.paths = &path, .path_count = 1, .labelled = true, .label_form = SB_LABEL_SET},
-        .max_seq_length = 8,
-        .cache_dir = sb_test_path(dir, "cache"),
-        .threads = 1,
-    };
-    struct sb_dataset *dataset = NULL;
-    if (sb_dataset_open(&dataset, tokenizer, &options, &err) < 0)
-        fail_msg("%s", err.text);
-    return dataset;
+    source.options.source.label_form = SB_LABEL_SET;
+    return letters_dataset(tokenizer, &source);
 }
 
 static struct sb_few_shot_items *open_items(const struct sb_dataset *data,

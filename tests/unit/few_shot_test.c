@@ -1,3 +1,4 @@
+#include "letters.h"
 #include "support.h"
 
 #include "few_shot.h"
@@ -10,11 +11,8 @@ static struct sb_wordpiece *tokenizer;
 static int set_up(void **state)
 {
     (void)state;
-    struct sb_err err = SB_ERR_INIT;
-    const struct sb_wordpiece_options options = {.lowercase = true, .strip_accents = -1};
-    const char *path =
-        sb_test_write(sb_test_dir(), "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n");
-    return sb_wordpiece_open_vocab(&tokenizer, path, &options, &err);
+    tokenizer = letters_open(0);
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -27,25 +25,14 @@ static int tear_down(void **state)
 /* Sample i has class "k" of the digit k = classes[i % period]; without classes no labels. */
 static struct sb_dataset *open_labelled(const char *classes, size_t count)
 {
-    const char *dir = sb_test_dir();
     struct sb_bytes text = SB_BYTES_INIT;
-    struct sb_err err = SB_ERR_INIT;
     for (size_t i = 0; i < count; i++)
         sb_bytes_printf(&text, "{\"text\": \"a b\", \"label\": \"%c\"}\n",
                         classes ? classes[i % strlen(classes)] : 'x');
-    char *path = (char *)(uintptr_t)sb_test_write(dir, "data.jsonl", text.data);
+    struct letters_source source = letters_source(SB_DATA_LABELLED, "data.jsonl", text.data);
     sb_bytes_release(&text);
-    const struct sb_dataset_options options = {
-        .kind = SB_DATA_LABELLED,
-        .source = {.paths = &path, .path_count = 1, .labelled = classes != NULL},
-        .max_seq_length = 8,
-        .cache_dir = sb_test_path(dir, "cache"),
-        .threads = 1,
-    };
-    struct sb_dataset *dataset = NULL;
-    if (sb_dataset_open(&dataset, tokenizer, &options, &err) < 0)
-        fail_msg("%s", err.text);
-    return dataset;
+    source.options.source.labelled = classes != NULL;
+    return letters_dataset(tokenizer, &source);
 }
 
 static struct sb_few_shot choose(const struct sb_dataset *dataset, uint64_t per_label,

@@ -1,4 +1,5 @@
 /* Samples that training, validation and test share are found and called by name. */
+#include "letters.h"
 #include "support.h"
 
 #include "overlap.h"
@@ -10,11 +11,8 @@ static struct sb_wordpiece *tokenizer;
 static int set_up(void **state)
 {
     (void)state;
-    struct sb_err err = SB_ERR_INIT;
-    const struct sb_wordpiece_options options = {.lowercase = true, .strip_accents = -1};
-    const char *path = sb_test_write(sb_test_dir(), "vocab.txt",
-                                     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\nd\n");
-    return sb_wordpiece_open_vocab(&tokenizer, path, &options, &err);
+    tokenizer = letters_open(0);
+    return 0;
 }
 
 static int tear_down(void **state)
@@ -26,20 +24,8 @@ static int tear_down(void **state)
 
 static struct sb_dataset *open_lines(const char *text)
 {
-    const char *dir = sb_test_dir();
-    struct sb_err err = SB_ERR_INIT;
-    char *path = (char *)(uintptr_t)sb_test_write(dir, "data.tsv", text);
-    const struct sb_dataset_options options = {
-        .kind = SB_DATA_LABELLED,
-        .source = {.paths = &path, .path_count = 1, .labelled = true},
-        .max_seq_length = 8,
-        .cache_dir = sb_test_path(dir, "cache"),
-        .threads = 1,
-    };
-    struct sb_dataset *dataset = NULL;
-    if (sb_dataset_open(&dataset, tokenizer, &options, &err) < 0)
-        fail_msg("%s", err.text);
-    return dataset;
+    struct letters_source source = letters_source(SB_DATA_LABELLED, "data.tsv", text);
+    return letters_dataset(tokenizer, &source);
 }
 
 static int compare(struct sb_overlap overlaps[SB_OVERLAPS], const char *train,
