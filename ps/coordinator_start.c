@@ -157,6 +157,7 @@ static void send_start(struct sb_coordinator *c, uint32_t server, struct sb_outb
         layout[i] = &spans[i];
     }
     start.server_index = server;
+    start.name = c->members.servers[server].name;
     start.server_count = c->members.server_count;
     start.layout = layout;
     start.n_layout = c->members.span_count;

@@ -414,6 +414,10 @@ static void take_start(struct sb_server *server, uint64_t now_ns, const Sb__Head
             send_ready(server, out);
         return;
     }
+    /* One START may be on its way to us twice, and we may have died in between: what the term had
+     * given us is gone, and it cannot begin here once more.  Our HELLO brings another term. */
+    if (strcmp(start->name, server->options.name) != 0)
+        return;
     bool power_of_two = start->slots > 0 && (start->slots & (start->slots - 1)) == 0;
     if (start->server_index != server->options.index || start->n_layout == 0 || !power_of_two)
         return; /* not for us, or not from a coordinator of ours: its own patience ends */

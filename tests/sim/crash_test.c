@@ -62,7 +62,7 @@ static void read_seeds(uint64_t *first, uint64_t *last)
 static void whoever_dies_and_is_started_again_leaves_no_trace_in_the_bits(void **state)
 {
     (void)state;
-    uint64_t first, last, crashes = 0, redone = 0, servers = 0, wrong = 0;
+    uint64_t first, last, crashes = 0, redone = 0, servers = 0, applied = 0, wrong = 0;
     read_seeds(&first, &last);
     for (uint64_t seed = first; seed <= last; seed++) {
         struct sb_disk *disk = sim_disk_new();
@@ -79,13 +79,14 @@ static void whoever_dies_and_is_started_again_leaves_no_trace_in_the_bits(void *
         crashes += run.crashed;
         servers += run.restarted_servers;
         redone += run.redone;
+        applied += run.applied;
         sim_result_release(&run);
         sim_result_release(&reference);
         sim_disk_free(&disk);
     }
     print_message("%" PRIu64 " runs, %" PRIu64 " crashes (%" PRIu64 " of servers), %" PRIu64
-                  " steps done again\n",
-                  last - first + 1, crashes, servers, redone);
+                  " steps done again, %" PRIu64 " pushes applied, each audited\n",
+                  last - first + 1, crashes, servers, redone, applied);
     assert_int_equal(wrong, 0);
 }
 

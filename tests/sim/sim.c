@@ -3,6 +3,7 @@
 #include "arena.h"
 #include "client.h"
 #include "nodes.h"
+#include "sim_ledger.h"
 #include "sim_toy.h"
 #include "support.h"
 
@@ -47,7 +48,8 @@ struct sim {
     struct sim_life {
         uint32_t life;
         uint64_t back_ns;
-    } * lives; /* of the servers */
+        char name[32]; /* as host and process: of this life */
+    } * lives;         /* of the servers */
     bool started;
     struct sim_worker *workers;
     uint32_t worker_count;
@@ -59,6 +61,7 @@ struct sim {
     uint64_t *taken; /* names of pushes that were answered NEW */
     size_t taken_count, taken_capacity;
     unsigned loans;
+    struct sim_ledger ledger;
 };
 
 /* ---- chance ---- */
@@ -578,23 +581,25 @@ static void kill_and_revive(struct sim *sim)
 static void make_server(struct sim *sim, uint32_t index)
 {
     const struct sim_options *o = sim->options;
-    static const char *const names[] = {"server", "server, second life", "server, third life"};
-    uint32_t life = sim->lives[index].life;
+    struct sim_life *life = &sim->lives[index];
+    snprintf(life->name, sizeof(life->name), "server, life %" PRIu32, life->life);
     struct sb_server_options options = {
         .index = index,
-        .life = life,
+        .life = life->life,
         .server_count = o->servers,
         .worker_count = o->workers,
         .job = &sim->job,
         .canonical = sim->canonical.data,
         .fingerprint = "f",
         .address = "sim",
-        .name = names[life < 3 ? life : 2],
+        .name = life->name,
         .pool = sim->pool,
         .disk = o->disk,
         .checksum = o->checksum,
         .on_event = on_event,
         .event_context = sim,
+        .on_entry = sim_ledger_take,
+        .entry_context = &sim->ledger.servers[index],
     };
     sim->servers[index] = sb_server_new(&options, sim->now_ns);
 }
@@ -754,6 +759,20 @@ static void release(struct sim *sim)
     free(sim->workers);
 }
 
+/* A run that the ledger contradicts is not a good one, whatever it says itself. */
+static void audit(struct sim *sim)
+{
+    struct sim_result *result = sim->result;
+    if (result->code == 0)
+        sim_ledger_finish(&sim->ledger);
+    if (sim->ledger.violation[0]) {
+        result->code = SB_ERR_BUG;
+        snprintf(result->sentence, sizeof(result->sentence), "ledger: %s", sim->ledger.violation);
+    }
+    result->applied = sim->ledger.applied;
+    sim_ledger_release(&sim->ledger);
+}
+
 void sim_run(const struct sim_options *options, struct sim_result *result)
 {
     struct sim sim = {.options = options, .result = result, .now_ns = 1000 * MS};
@@ -770,6 +789,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
     sim.workers = sb_calloc(sim.worker_count, sizeof(*sim.workers));
     result->float_count = sim.toy.float_count;
     result->weights = sb_calloc(sim.toy.float_count, sizeof(float));
+    sim_ledger_init(&sim.ledger);
     make_peers(&sim);
     const char *text = "";
     bool coordinator_over = false;
@@ -808,6 +828,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
         result->code = sim.servers[0] ? sb_server_over(sim.servers[0], &text) : -1;
     snprintf(result->sentence, sizeof(result->sentence), "%s",
              sim.servers[0] ? text : "the coordinator is dead");
+    audit(&sim);
     result->left_early = sim.lives[0].life && a_worker_has_left(&sim);
     result->virtual_seconds = (double)sim.now_ns * 1e-9;
     if (!sim.workers || !result->history) {

@@ -80,6 +80,8 @@ struct sim_result {
     unsigned saves, save_failures, warnings, waitings, evaluations, lost, slow;
     unsigned left;       /* workers that got a signal */
     unsigned stalled;    /* freezes and hangs that came to pass */
+    uint64_t applied;    /* pushes, each of them audited (sim_ledger.h); where one should not have
+                            been, code is SB_ERR_BUG */
     uint64_t duplicates; /* pushes that were answered DUPLICATE or STALE */
     char refused[1024];
     double virtual_seconds;

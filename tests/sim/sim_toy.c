@@ -223,7 +223,7 @@ void toy_job(struct sb_job *job, const struct sim_options *options)
         set(job, "nan_policy=skip");
     if (options->keep_first) {
         set(job, "load_best_model_at_end=true");
-        set(job, "metric_for_best_model=samples");
+        set(job, "metric_for_best_model=accuracy");
     }
 }
 
