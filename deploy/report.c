@@ -340,9 +340,6 @@ void sb_report_event(void *context, const struct sb_event *event)
     case SB_EVENT_JOINED:
         sb_log_event("joined", sb_text("peer", event->text));
         break;
-    case SB_EVENT_WAITING:
-        sb_log_event("waiting", sb_text("for", event->text), sb_real("seconds", event->seconds));
-        break;
     case SB_EVENT_STARTED:
         report->first_step = event->step;
         sb_log_event("started", sb_u64("step", event->step),

@@ -44,7 +44,7 @@ static void count(struct sb_metrics *metrics, const struct sb_event *event)
 
 static void say(const struct row *row, const struct sb_event *event)
 {
-    struct sb_field fields[5] = {sb_u64("step", event->step)};
+    struct sb_field fields[6] = {sb_u64("step", event->step)};
     char sentence[1200];
     size_t field_count = 1;
     if (event->who[0])
@@ -56,6 +56,11 @@ static void say(const struct row *row, const struct sb_event *event)
     if (event->kind == SB_EVENT_RETURNED)
         fields[field_count++] = sb_u64("term", event->term);
     snprintf(sentence, sizeof(sentence), "%s", event->text);
+    if (event->kind == SB_EVENT_WAITING) {
+        snprintf(sentence, sizeof(sentence), "waits for %s since %.0f s", event->text,
+                 event->seconds);
+        fields[field_count++] = sb_text("for", event->text);
+    }
     if (event->kind == SB_EVENT_SAVE_FAILED)
         snprintf(sentence, sizeof(sentence), "checkpoint of step %llu failed: %s; training goes on",
                  (unsigned long long)event->step, event->text);

@@ -25,11 +25,13 @@ int main(int argc, char **argv)
         if (place.index == 0)
             sb_report_announce(&role.report, role.args.child);
         struct sb_server *server = sb_role_server(&role, &place, &sb_disk_files, &err);
-        double silence_s = role.args.job.join_timeout_s + role.args.job.step_timeout_s + 5.0;
+        const struct sb_job *job = &role.args.job;
+        struct sb_ps_limits limits = {.join_s = job->join_timeout_s,
+                                      .step_s = job->step_timeout_s,
+                                      .coordinator = job->address ? job->address : ""};
         sb_role_guard(&role, "server", &place);
         if (server)
-            code =
-                sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, silence_s, &err);
+            code = sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, &limits, &err);
         sb_watchdog_end();
         role.told = server && sb_server_over(server, NULL) >= 0;
         sb_server_free(&server);

@@ -21,7 +21,6 @@ enum {
     POLL_MS = 50,
     EXTRA_ARGS = 16,
     LOOK_EVERY_S = 5, /* at output_dir, for the end of a run that somebody else sees */
-    END_LIMIT_S = 5,  /* to leave, once the coordinator has ended */
     RESTART_MS_MAX = 30000,
 };
 
@@ -134,11 +133,18 @@ static void end_all(struct sb_supervision *s)
     s->running = 0;
 }
 
+/* To leave, once the coordinator has ended and nothing is left to write. */
+static double leave_s(const struct sb_supervision *s)
+{
+    double limit_s = s->args->job.stop_grace_s / 5.0;
+    return limit_s > 2 ? limit_s : 2;
+}
+
 /* The others end by themselves, or are ended then. */
 static void limit_end(struct sb_supervision *s, const struct sb_ward *gone)
 {
     /* Where a worker has failed, the servers write a checkpoint. */
-    double limit = gone->is_server ? END_LIMIT_S : (double)s->args->job.stop_grace_s;
+    double limit = gone->is_server ? leave_s(s) : (double)s->args->job.stop_grace_s;
     double end_by = sb_clock_seconds() + limit;
     if (s->end_by == 0 || end_by < s->end_by)
         s->end_by = end_by;
@@ -179,6 +185,20 @@ static void say_end(char *out, size_t size, const struct ending *ending)
         snprintf(out, size, "ended with code %d", ending->code);
 }
 
+static void say_restart(const struct sb_ward *ward, pid_t pid, const char *how, double delay_s,
+                        uint32_t max_restarts)
+{
+    char who[32], sentence[256];
+    snprintf(who, sizeof(who), "%s %" PRIu32, name_of(ward), ward->index);
+    snprintf(sentence, sizeof(sentence),
+             "%s (process %ld) %s; it is started again in %.1f s (%" PRIu32 " of %" PRIu32
+             ", max_restarts)",
+             who, (long)pid, how, delay_s, ward->life, max_restarts);
+    sb_log_notice("killed", SB_LOG_WARNING, sentence,
+                  SB_FIELDS(sb_text("who", who), sb_u64("process", (uint64_t)pid),
+                            sb_u64("life", ward->life)));
+}
+
 /*
  * Who died is started again a few times, each time after a longer wait; the coordinator gives it
  * its old place.
@@ -203,10 +223,7 @@ static bool start_later(struct sb_supervision *s, struct sb_ward *ward, const st
     say_end(how, sizeof(how), ending);
     /* Who ends by himself may have followed the coordinator, which is about to say why. */
     if (ending->signal)
-        sb_log_warning("%s %" PRIu32 " (process %ld) %s; it is started again in %.1f s (%" PRIu32
-                       " of %" PRIu32 ", max_restarts)",
-                       name_of(ward), ward->index, (long)pid, how, delay_ms * 1e-3, ward->life,
-                       job->max_restarts);
+        say_restart(ward, pid, how, delay_ms * 1e-3, job->max_restarts);
     return true;
 }
 
@@ -326,8 +343,8 @@ static bool is_finished(const struct sb_job *job)
 static void look_for_end(struct sb_supervision *s)
 {
     double now = sb_clock_seconds();
-    bool may_be = has_all(s) ? s->done && s->wards[0].life && now - s->done_at >= END_LIMIT_S
-                             : s->end_by == 0;
+    bool may_be =
+        has_all(s) ? s->done && s->wards[0].life && now - s->done_at >= leave_s(s) : s->end_by == 0;
     if (s->code || !may_be || now - s->looked_at < LOOK_EVERY_S)
         return;
     s->looked_at = now;
@@ -335,7 +352,7 @@ static void look_for_end(struct sb_supervision *s)
         return;
     if (has_all(s))
         end_all(s);
-    s->end_by = now + END_LIMIT_S;
+    s->end_by = now + leave_s(s);
     s->ending = true;
 }
 

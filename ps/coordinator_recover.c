@@ -196,6 +196,7 @@ void sb_coordinator_read_account(struct sb_coordinator *c)
     if (c->resumed || c->options->life)
         c->options->disk->read_account(c->options->disk->context, c->job->output_dir, &before);
     sb_account_add(&c->account, &before);
+    sb_coordinator_keep_account(c); /* that of another run is gone */
 }
 
 void sb_coordinator_count_rejoined(struct sb_coordinator *c)

@@ -1,16 +1,51 @@
 #include "ps_loop.h"
 
 #include "clock.h"
+#include "log.h"
 
 #include <inttypes.h>
 
-enum { TICK_MS = 20 };
+enum { TICK_MS = 20, SAY_AFTER_S = 4 };
+
+struct silence {
+    uint64_t born_ns, heard_ns; /* heard: anybody */
+    bool said;
+};
+
+/*
+ * A coordinator that was never heard is waited for as long as a worker waits for it: a little
+ * longer than it waits itself, so that it can say who is missing.
+ */
+static int check_silence(struct silence *silence, const struct sb_server *server,
+                         const struct sb_ps_limits *limits, struct sb_err *err)
+{
+    uint64_t now_ns = sb_clock_ns();
+    bool joining = sb_server_heard_ns(server, now_ns) == 0;
+    double waited = (double)(now_ns - silence->born_ns) * 1e-9;
+    double silent = (double)(now_ns - silence->heard_ns) * 1e-9;
+    const char *at = *limits->coordinator ? " at " : "";
+    if (joining && waited > SAY_AFTER_S && !silence->said) {
+        silence->said = true;
+        sb_log_waiting(limits->coordinator, waited, limits->join_s);
+    }
+    if (joining && waited > limits->join_s + SB_PS_PATIENCE_S)
+        return sb_err_set(err, SB_ERR_PEER,
+                          "nothing heard from the coordinator%s%s for %.0f s (join_timeout_s)", at,
+                          limits->coordinator, waited);
+    if (silent > limits->join_s + limits->step_s + SB_PS_PATIENCE_S)
+        return sb_err_set(
+            err, SB_ERR_PEER,
+            "nothing heard from anybody for %.0f s (step_timeout_s and join_timeout_s)", silent);
+    return 0;
+}
 
 int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *metrics,
-               const volatile sig_atomic_t *stop_code, double silence_s, struct sb_err *err)
+               const volatile sig_atomic_t *stop_code, const struct sb_ps_limits *limits,
+               struct sb_err *err)
 {
     struct sb_outbox out = {0};
-    uint64_t heard_ns = sb_clock_ns(), sent = 0, received = 0, refused = 0;
+    uint64_t sent = 0, received = 0, refused = 0;
+    struct silence silence = {.born_ns = sb_clock_ns(), .heard_ns = sb_clock_ns()};
     const char *text = NULL;
     bool stopping = false;
     int code = -1;
@@ -21,8 +56,8 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         if (got < 0)
             break;
         if (got > 0) {
-            heard_ns = sb_clock_ns();
-            sb_server_handle(server, heard_ns, peer, &msg, &out);
+            silence.heard_ns = sb_clock_ns();
+            sb_server_handle(server, silence.heard_ns, peer, &msg, &out);
         }
         if (*stop_code && !stopping) {
             stopping = true;
@@ -41,11 +76,8 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         refused = now_refused;
         sent = net->sent_bytes;
         received = net->received_bytes;
-        double silent = (double)(sb_clock_ns() - heard_ns) * 1e-9;
-        if (silent > silence_s) {
-            sb_err_set(err, SB_ERR_PEER, "nothing heard from anybody for %.0f s", silent);
+        if (check_silence(&silence, server, limits, err) < 0)
             break;
-        }
     }
     sb_outbox_release(&out);
     if (code < 0)

@@ -670,6 +670,11 @@ void sb_server_stop(struct sb_server *server, int code)
      */
 }
 
+uint64_t sb_server_heard_ns(const struct sb_server *server, uint64_t now_ns)
+{
+    return server->is_coordinator ? now_ns : server->heard_ns;
+}
+
 bool sb_server_ready(const struct sb_server *server)
 {
     return server->shard && sb_shard_seeded(server->shard);

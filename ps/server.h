@@ -98,6 +98,8 @@ void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox 
 /* Asks for a checkpoint and an end; the running step is given up; code is what all will exit with
  * (130, 143). */
 void sb_server_stop(struct sb_server *server, int code);
+/* When the coordinator was last heard, 0 for never; our own is always heard. */
+uint64_t sb_server_heard_ns(const struct sb_server *server, uint64_t now_ns);
 /* It has its part of the weights. */
 bool sb_server_ready(const struct sb_server *server);
 /* Received messages that were damaged, or of another version or job. */

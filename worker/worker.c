@@ -159,19 +159,19 @@ static void give_back(void *hint)
 static int check_silence(struct worker *w, struct sb_err *err)
 {
     const struct sb_job *job = w->options->job;
+    const char *address = job->address ? job->address : ""; /* under MPI nobody needs to know it */
     bool joining = sb_client_state(w->client) == SB_CLIENT_JOINING;
     double silent = (double)(sb_clock_ns() - sb_client_last_heard(w->client)) * 1e-9;
     double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
     if (joining && silent > SAY_AFTER_S && !w->said_waiting) {
         w->said_waiting = true;
-        sb_log_event("waiting", sb_text("for", "the coordinator"),
-                     sb_text("address", job->address ? job->address : ""),
-                     sb_u64("join_timeout_s", job->join_timeout_s));
+        sb_log_waiting(address, silent, job->join_timeout_s);
     }
     if (silent <= limit)
         return 0;
-    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator for %.0f s (%s)",
-                      silent, joining ? "join_timeout_s" : "step_timeout_s");
+    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator%s%s for %.0f s (%s)",
+                      *address ? " at " : "", address, silent,
+                      joining ? "join_timeout_s" : "step_timeout_s");
 }
 
 /* Whether the run or its term ended while we were computing: then nobody wants what we have. */

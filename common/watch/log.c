@@ -199,6 +199,18 @@ void sb_log_notice(const char *event, enum sb_log_level level, const char *sente
     unlock();
 }
 
+void sb_log_waiting(const char *address, double seconds, double limit_s)
+{
+    char sentence[512];
+    snprintf(sentence, sizeof(sentence),
+             "waits for the coordinator%s%s since %.0f s, and gives up after %.0f s "
+             "(join_timeout_s)",
+             *address ? " at " : "", address, seconds, limit_s);
+    sb_log_notice("waiting", SB_LOG_INFO, sentence,
+                  SB_FIELDS(sb_text("for", "the coordinator"), sb_text("address", address),
+                            sb_real("seconds", seconds)));
+}
+
 void sb_log_warning(const char *format, ...)
 {
     char sentence[1024];

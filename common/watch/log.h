@@ -50,6 +50,9 @@ enum sb_log_level { SB_LOG_INFO, SB_LOG_WARNING };
 void sb_log_notice(const char *event, enum sb_log_level level, const char *sentence,
                    const struct sb_field *fields, size_t count);
 
+/* "waits for the coordinator at ADDRESS, ...", which gives up after limit_s (join_timeout_s). */
+void sb_log_waiting(const char *address, double seconds, double limit_s);
+
 /* Lines for a person, a table for instance, on a terminal only: elsewhere the same is an event. */
 bool sb_log_is_terminal(void);
 void sb_log_table(const char *text);

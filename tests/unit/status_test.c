@@ -263,6 +263,29 @@ static void every_mistake_has_its_sentence(void **state)
     sb_dir_remove(folder.path, NULL);
 }
 
+/* ---- events ---- */
+
+static void every_notice_is_documented(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+#define SB_NOTICE(kind, event, level) event,
+#include "notices.def"
+#undef SB_NOTICE
+    };
+    struct sb_bytes text = SB_BYTES_INIT;
+    struct sb_err err = SB_ERR_INIT;
+    assert_int_equal(sb_file_read(&text, "deploy/EVENTS.md", &err), 0);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char row[64];
+        snprintf(row, sizeof(row), "| `%s` |", names[i]);
+        if (!strstr(text.data, row))
+            print_error("'%s' has no row in deploy/EVENTS.md\n", names[i]);
+        assert_non_null(strstr(text.data, row));
+    }
+    sb_bytes_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_beacon_is_found_and_put_out),
         cmocka_unit_test(a_running_job_answers),
         cmocka_unit_test(every_mistake_has_its_sentence),
+        cmocka_unit_test(every_notice_is_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
