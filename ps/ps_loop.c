@@ -26,7 +26,7 @@ static int check_silence(struct silence *silence, const struct sb_server *server
     const char *at = *limits->coordinator ? " at " : "";
     if (joining && waited > SAY_AFTER_S && !silence->said) {
         silence->said = true;
-        sb_log_waiting(limits->coordinator, waited, limits->join_s);
+        sb_log_waiting(limits->coordinator, waited, limits->join_s + SB_PS_PATIENCE_S);
     }
     if (joining && waited > limits->join_s + SB_PS_PATIENCE_S)
         return sb_err_set(err, SB_ERR_PEER,

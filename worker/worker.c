@@ -165,7 +165,7 @@ static int check_silence(struct worker *w, struct sb_err *err)
     double limit = joining ? job->join_timeout_s + 5.0 : job->step_timeout_s + 5.0;
     if (joining && silent > SAY_AFTER_S && !w->said_waiting) {
         w->said_waiting = true;
-        sb_log_waiting(address, silent, job->join_timeout_s);
+        sb_log_waiting(address, silent, limit);
     }
     if (silent <= limit)
         return 0;

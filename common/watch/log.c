@@ -204,7 +204,7 @@ void sb_log_waiting(const char *address, double seconds, double limit_s)
     char sentence[512];
     snprintf(sentence, sizeof(sentence),
              "waits for the coordinator%s%s since %.0f s, and gives up after %.0f s "
-             "(join_timeout_s)",
+             "(join_timeout_s + 5)",
              *address ? " at " : "", address, seconds, limit_s);
     sb_log_notice("waiting", SB_LOG_INFO, sentence,
                   SB_FIELDS(sb_text("for", "the coordinator"), sb_text("address", address),
