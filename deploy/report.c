@@ -360,8 +360,9 @@ void sb_report_event(void *context, const struct sb_event *event)
         sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_LAST_STEP, (double)event->step);
         sb_metrics_set(report->metrics, SB_METRIC_CHECKPOINT_TIME, (double)time(NULL));
         sb_metrics_observe(report->metrics, SB_METRIC_CHECKPOINT_DURATION, event->seconds);
+        sb_metrics_observe(report->metrics, SB_METRIC_CHECKPOINT_STALL, event->stall);
         sb_log_event("saved", sb_u64("step", event->step), sb_text("folder", event->text),
-                     sb_real("seconds", event->seconds));
+                     sb_real("seconds", event->seconds), sb_real("stall", event->stall));
         break;
     case SB_EVENT_NOTE:
         sb_log_event("note", sb_u64("step", event->step), sb_text("text", event->text));

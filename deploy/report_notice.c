@@ -37,6 +37,9 @@ static void count(struct sb_metrics *metrics, const struct sb_event *event)
     case SB_EVENT_SAVE_FAILED:
         sb_metrics_add(metrics, SB_METRIC_CHECKPOINT_FAILURES, 1);
         return;
+    case SB_EVENT_SAVE_LEFT_OUT:
+        sb_metrics_add(metrics, SB_METRIC_CHECKPOINT_SKIPPED, 1);
+        return;
     default:
         return;
     }
@@ -73,7 +76,8 @@ bool sb_report_notice(struct sb_report *report, const struct sb_event *event)
         if (rows[i].kind != event->kind)
             continue;
         count(report->metrics, event);
-        say(&rows[i], event);
+        if (*event->text) /* else it was said, and goes on */
+            say(&rows[i], event);
         return true;
     }
     return false;

@@ -106,33 +106,54 @@ static int describe_file(struct sb_ckpt_file *file, const char *path, const char
     return rc;
 }
 
+static int write_parts(struct sb_st_writer *writer, const struct sb_ckpt_state *state,
+                       struct sb_err *err)
+{
+    for (size_t i = 0; i < state->part_count; i++) {
+        if (state->watch && sb_errand_unwanted(state->watch->errand))
+            return sb_err_set(err, SB_ERR_TRY_AGAIN, "nobody waits for '%s' any more",
+                              writer->file.path);
+        for (size_t kind = 0; kind < KINDS; kind++) {
+            const float *floats = floats_of(&state->parts[i], kind);
+            if (floats &&
+                sb_st_writer_data(writer, floats, state->parts[i].count * sizeof(float), err) < 0)
+                return -1;
+        }
+        if (state->watch)
+            atomic_store(&state->watch->written, i + 1);
+    }
+    return 0;
+}
+
+/* The hash is of what was handed over: a disk that keeps something else is found out by whoever
+ * reads it. */
 static int write_state(void *context, const char *folder, const struct sb_ckpt_state *state,
                        struct sb_ckpt_file *file, struct sb_err *err)
 {
     (void)context;
-    char name[SB_CKPT_NAME_BYTES], path[SB_PATH_BYTES];
-    snprintf(name, sizeof(name), "%s%" PRIu32 "-of-%" PRIu32 ".safetensors", STATE,
+    char path[SB_PATH_BYTES];
+    *file = (struct sb_ckpt_file){.bytes = 0};
+    snprintf(file->name, sizeof(file->name), "%s%" PRIu32 "-of-%" PRIu32 ".safetensors", STATE,
              state->server_index + 1, state->server_count);
-    sb_path_join(path, folder, name);
+    sb_path_join(path, folder, file->name);
     struct sb_st_writer writer = SB_ST_WRITER_INIT;
+    struct sb_hasher hasher;
     double began = sb_clock_seconds();
     int rc = -1;
+    sb_hasher_init(&hasher);
     if (sb_dir_make(folder, err) < 0 || sb_st_writer_begin(&writer, path, err) < 0)
         goto done;
+    writer.hasher = &hasher;
     write_header(&writer, state);
-    for (size_t i = 0; i < state->part_count; i++)
-        for (size_t kind = 0; kind < KINDS; kind++) {
-            const float *floats = floats_of(&state->parts[i], kind);
-            if (floats &&
-                sb_st_writer_data(&writer, floats, state->parts[i].count * sizeof(float), err) < 0)
-                goto done;
-        }
-    if (sb_st_writer_commit(&writer, err) < 0)
+    if (write_parts(&writer, state, err) < 0 || sb_st_writer_commit(&writer, err) < 0)
         goto done;
-    rc = describe_file(file, path, name, err);
+    file->bytes = writer.file_bytes;
+    sb_hasher_text128(&hasher, file->hash);
     file->seconds = sb_clock_seconds() - began;
+    rc = 0;
 done:
     sb_st_writer_abort(&writer);
+    sb_hasher_release(&hasher);
     return rc;
 }
 
@@ -513,13 +534,24 @@ static int newest(void *context, const char *output_dir, char *folder,
     return sb_ckpt_newest(output_dir, folder, manifest, say_damaged, &to, err);
 }
 
-static int remove_folder(void *context, const char *folder, struct sb_err *err)
+static int remove_folder(const char *folder, struct sb_err *err)
 {
-    (void)context;
     char path[SB_PATH_BYTES];
     remove(sb_path_join(path, folder,
                         MANIFEST)); /* first: a half-removed checkpoint must not seem to exist */
     return sb_dir_remove(folder, err);
+}
+
+/* The same step may have been saved under an earlier term, by somebody who was too late to be
+ * heard.
+ */
+static int discard(void *context, const char *folder, struct sb_err *err)
+{
+    (void)context;
+    struct sb_ckpt_manifest manifest = SB_CKPT_MANIFEST_INIT;
+    bool complete = sb_ckpt_verify(&manifest, folder, NULL) == 0;
+    sb_ckpt_manifest_release(&manifest);
+    return complete ? 0 : remove_folder(folder, err);
 }
 
 /* ---- the term ---- */
@@ -553,9 +585,29 @@ static int keep_term(void *context, const char *output_dir, uint32_t term, struc
     return sb_file_write_atomic(sb_path_join(path, output_dir, TERM), text, strlen(text), err);
 }
 
+/* Nothing is in it but what our saves write: other folders may have such a name too. */
+static bool is_left_over(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    size_t ours = 0, others = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        if (!strcmp(name, ".") || !strcmp(name, ".."))
+            continue;
+        if (!strncmp(name, STATE, strlen(STATE)) || !strncmp(name, MANIFEST, strlen(MANIFEST)))
+            ours++;
+        else if (strncmp(name, "head.", 5) != 0)
+            others++;
+    }
+    if (dir)
+        closedir(dir);
+    return ours > 0 && others == 0;
+}
+
 static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
                  struct sb_err *err)
 {
+    (void)context;
     struct steps steps;
     if (list(&steps, output_dir, err) < 0)
         return -1;
@@ -564,10 +616,12 @@ static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t 
     for (size_t i = 0; i < steps.count && rc == 0; i++) {
         char folder[SB_PATH_BYTES], path[SB_PATH_BYTES];
         sb_ckpt_folder(folder, output_dir, steps.items[i]);
-        if (!sb_file_exists(sb_path_join(path, folder, MANIFEST))) /* not ours to judge */
-            continue;
-        if (steps.items[i] != also && kept++ >= keep)
-            rc = remove_folder(context, folder, err);
+        if (sb_file_exists(sb_path_join(path, folder, MANIFEST))) {
+            if (steps.items[i] != also && kept++ >= keep)
+                rc = remove_folder(folder, err);
+        } else if (is_left_over(folder)) {
+            sb_dir_remove(folder, NULL); /* next time, if somebody still writes there */
+        }
     }
     free(steps.items);
     return rc;
@@ -587,16 +641,32 @@ static bool read_account(void *context, const char *output_dir, struct sb_accoun
     return sb_account_read(account, output_dir);
 }
 
+/* ---- beside the training ---- */
+
+static int start(void *context, struct sb_errand *errand, struct sb_err *err)
+{
+    (void)context;
+    return sb_errand_start(errand, err);
+}
+
+static double seconds(void *context)
+{
+    (void)context;
+    return sb_clock_seconds();
+}
+
 const struct sb_disk sb_disk_files = {
     .write = write_state,
     .read = read_state,
     .write_head = write_head,
     .publish = publish,
     .newest = newest,
-    .remove = remove_folder,
+    .discard = discard,
     .read_term = read_term,
     .keep_term = keep_term,
     .keep_account = keep_account,
     .read_account = read_account,
     .prune = prune,
+    .start = start,
+    .seconds = seconds,
 };

@@ -19,6 +19,7 @@
 #include "account.h"
 #include "embed_head.h"
 #include "err.h"
+#include "errand.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -28,10 +29,17 @@ enum { SB_CKPT_NAME_BYTES = 64, SB_CKPT_HASH_BYTES = 40, SB_CKPT_HEAD_FILES = 2 
 
 #define SB_CKPT_NONE UINT64_MAX
 
+/* A write that goes on while others look: how far it has come, and whether it is still wanted. */
+struct sb_ckpt_watch {
+    _Atomic size_t written; /* parts, from the first on, whose memory is not read any more */
+    const struct sb_errand *errand; /* that it is part of */
+};
+
 /* What one server writes, and what is filled when it reads.  The memory is the shard's. */
 struct sb_ckpt_state {
     uint32_t server_index, server_count;
-    uint64_t step;    /* committed steps */
+    struct sb_ckpt_watch *watch; /* of a write; may be NULL */
+    uint64_t step;               /* committed steps */
     uint64_t applied; /* updates of the weights; smaller than step where steps were skipped */
     struct sb_ckpt_part {
         uint32_t part;
@@ -93,8 +101,9 @@ struct sb_disk {
     int (*newest)(void *context, const char *output_dir, char *folder,
                   struct sb_ckpt_manifest *manifest, sb_ckpt_damaged *damaged,
                   void *damaged_context, struct sb_err *err);
-    /* Removes a folder; a missing one is fine. */
-    int (*remove)(void *context, const char *folder, struct sb_err *err);
+    /* Removes what a save that failed has left; one that verifies stays, and a missing folder is
+     * fine. */
+    int (*discard)(void *context, const char *folder, struct sb_err *err);
     /*
      * The highest term that a run in output_dir has taken, 0 if none has.  A new one is kept, safe
      * from a loss of power, before the first message carries it.
@@ -104,10 +113,17 @@ struct sb_disk {
     /* What was lost and done again, beside the terms.  NULL: it is not kept. */
     int (*keep_account)(void *context, const char *output_dir, const struct sb_account *account);
     bool (*read_account)(void *context, const char *output_dir, struct sb_account *account);
-    /* Keeps the newest `keep` checkpoints of output_dir that have a manifest, and that of step
-     * `also` (SB_CKPT_NONE: of no step) beside them. */
+    /*
+     * Keeps the newest `keep` checkpoints of output_dir that have a manifest, and that of step
+     * `also` (SB_CKPT_NONE: of no step) beside them, and removes what saves that came to no end
+     * have left: nothing may be under way.
+     */
     int (*prune)(void *context, const char *output_dir, uint32_t keep, uint64_t also,
                  struct sb_err *err);
+    /* Runs it beside its owner, as sb_errand_start does.  All of the above may be called in it. */
+    int (*start)(void *context, struct sb_errand *errand, struct sb_err *err);
+    /* Seconds of a clock that never goes back: to measure what a save costs. */
+    double (*seconds)(void *context);
 };
 
 /* Real folders. */

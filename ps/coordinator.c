@@ -38,6 +38,7 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
 
 void sb_coordinator_release(struct sb_coordinator *c)
 {
+    sb_coordinator_drop_save(c, NULL);
     for (uint32_t i = 0; i < c->members.server_count; i++)
         free(c->servers[i].norms);
     free(c->servers);
@@ -64,7 +65,8 @@ void sb_coordinator_tell(struct sb_coordinator *c, struct sb_event event)
 {
     if (!c->options->on_event)
         return;
-    event.step = sb_coordinator_trained(c);
+    if (!event.step)
+        event.step = sb_coordinator_trained(c);
     if (c->members.plan) {
         event.total_steps = c->members.plan->total_steps;
         event.epoch = sb_coordinator_epoch(c);
@@ -82,7 +84,9 @@ void sb_coordinator_note(struct sb_coordinator *c, struct sb_entry entry)
     if (!c->options->on_entry)
         return;
     entry.term = c->term;
-    entry.step = entry.kind == SB_ENTRY_DECIDE ? c->step - 1 : c->step;
+    entry.step = entry.kind == SB_ENTRY_DECIDE    ? c->step - 1
+                 : entry.kind == SB_ENTRY_PUBLISH ? c->save.step
+                                                  : c->step;
     c->options->on_entry(c->options->entry_context, &entry);
 }
 
@@ -343,15 +347,16 @@ static void say_idle_servers(const struct sb_coordinator *c, struct sb_bytes *te
 {
     for (uint32_t i = 0; i < c->members.server_count; i++) {
         const struct sb_coordinator_server *s = &c->servers[i];
-        bool missing = c->state == SB_COORDINATOR_TRAINING ? !s->reported
-                       : c->state == SB_COORDINATOR_SAVING ? !s->saved
-                                                           : !s->seeded;
+        const char *missing = NULL;
+        if (c->state != SB_COORDINATOR_TRAINING)
+            missing = s->seeded ? NULL : "the weights";
+        else if (!s->reported)
+            missing = "the report";
+        else if (!sb_coordinator_save_kept(c) && !s->kept)
+            missing = "the state for a checkpoint";
         if (missing)
-            sb_bytes_printf(text, "; missing: %s of server %" PRIu32 " (%s)",
-                            c->state == SB_COORDINATOR_TRAINING ? "the report"
-                            : c->state == SB_COORDINATOR_SAVING ? "the file"
-                                                                : "the weights",
-                            i, c->members.servers[i].name);
+            sb_bytes_printf(text, "; missing: %s of server %" PRIu32 " (%s)", missing, i,
+                            c->members.servers[i].name);
     }
 }
 
@@ -383,6 +388,7 @@ static void give_up(struct sb_coordinator *c, struct sb_outbox *out)
 static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
 {
     c->sent_ns = c->now_ns;
+    sb_coordinator_send_save(c, out);
     switch (c->state) {
     case SB_COORDINATOR_LOADING:
     case SB_COORDINATOR_SEEDING:
@@ -404,7 +410,6 @@ static void send_again(struct sb_coordinator *c, struct sb_outbox *out)
         return;
     case SB_COORDINATOR_SAVING:
         sb_coordinator_send_commit(c, out);
-        sb_coordinator_send_save(c, out);
         sb_coordinator_dismiss(c, out);
         return;
     case SB_COORDINATOR_FINISHING:
@@ -428,11 +433,12 @@ void sb_coordinator_tick(struct sb_coordinator *c, uint64_t now_ns, struct sb_ou
         sb_coordinator_watch_workers(c, out);
     if (c->state > SB_COORDINATOR_LOADING && c->state < SB_COORDINATOR_FINISHING)
         sb_coordinator_watch_servers(c);
+    sb_coordinator_watch_save(c, out);
     if (c->state == SB_COORDINATOR_SHORT)
         sb_coordinator_watch_short(c, out);
     if (c->state == SB_COORDINATOR_JOINING)
         sb_coordinator_watch_joining(c, out);
-    else if (c->state < SB_COORDINATOR_FINISHING &&
+    else if (c->state < SB_COORDINATOR_FINISHING && c->state != SB_COORDINATOR_SAVING &&
              sb_coordinator_seconds(c, c->progress_ns) > c->job->step_timeout_s)
         give_up(c, out);
     if (now_ns - c->sent_ns >= (uint64_t)c->job->push_timeout_ms * 1000000u)

@@ -10,6 +10,8 @@
  *        |                        |            |            TRAINING     EVALUATING     SAVING
  *        |                        |            |               |             |             |
  *        |                        |            '--- committed -'-- all slots -'--- written -'
+ *        |                        |                 (SAVING: stands still for a checkpoint; else
+ *        |                        |                  they are written beside the training)
  *        |                        |                            |
  *        |                        |   (a server that was lost comes back: LOADING, under a new
  * term) |                        |              end, stop, trouble, step_timeout v v v FINISHING:
@@ -59,7 +61,7 @@ struct sb_coordinator_server {
     uint32_t bad_part;
     double *norms; /* [norm_count] of its trainable parts, in part order */
     size_t norm_count;
-    bool saved; /* the checkpoint being written */
+    bool kept, saved; /* its state for the checkpoint under way, in memory and in a file */
     struct sb_ckpt_file file;
 };
 
@@ -80,6 +82,20 @@ struct sb_coordinator_worker {
     struct sb_pace pace;
     uint64_t answered;             /* bit i: it said that nodes[i] is DONE */
     uint64_t first_slot, end_slot; /* its share of the running evaluation, or of what is gathered */
+};
+
+/* The checkpoint that is being made beside the training; see coordinator_save.c. */
+struct sb_coordinator_save {
+    bool under_way;
+    bool failed; /* a server could not write its file; the others are waited for */
+    uint64_t step, best_step;
+    uint64_t left_out; /* the newest step whose checkpoint was left out for it; SB_CKPT_NONE */
+    uint64_t began_ns;
+    uint64_t held_ns;       /* since then a complete step waits for a server to keep its state */
+    double stall_s, kept_s; /* that the run stood still; that keeping took, at the slowest */
+    char folder[SB_PATH_BYTES];
+    json_t *history, *head; /* of its step; head: NULL if there is none */
+    struct sb_save_ending *ending;
 };
 
 struct sb_coordinator {
@@ -139,11 +155,11 @@ struct sb_coordinator {
     } saved;
 
     char resume_folder[SB_PATH_BYTES];
-    char save_folder[SB_PATH_BYTES];
-    uint64_t saved_step; /* last one written or tried; UINT64_MAX: none */
-    bool save_failed;
-    double save_cost_s; /* that the run stood still for the last checkpoint; 0: not known yet */
-    uint64_t save_ns;   /* when the last one began; 0: none has */
+    struct sb_coordinator_save save;
+    uint64_t saved_step; /* last one written, tried or under way; UINT64_MAX: none */
+    bool save_failed, said_left_out;
+    double save_stall_s, save_write_s; /* of the last checkpoint; 0: not known yet */
+    uint64_t save_ns;                  /* when the last one began or was left out; 0: none has */
 
     int stop_code;            /* 0: none asked for */
     char stop_sentence[1024]; /* why, where it was not a signal */

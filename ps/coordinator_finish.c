@@ -138,7 +138,7 @@ void sb_coordinator_go_on_finishing(struct sb_coordinator *c, struct sb_outbox *
         bool patience_over =
             writing ? sb_coordinator_seconds(c, c->progress_ns) > c->job->step_timeout_s
                     : c->finish_rounds >= ROUNDS;
-        if (!workers_gone(c) && !patience_over)
+        if ((!workers_gone(c) && !patience_over) || sb_coordinator_save_holds_end(c))
             return;
         if (c->finish_code == 0 && !c->workers[c->lease].bye)
             say_unwritten(c, c->members.workers[c->lease].name);

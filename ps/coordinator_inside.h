@@ -8,7 +8,8 @@
  *   coordinator_leave.c   workers that leave, and a run that has too few
  *   coordinator_recover.c terms; what happens when a server or a worker comes back
  *   coordinator_nonfinite.c  steps whose numbers are not finite
- *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, SAVING, and go_on: what is next?
+ *   coordinator_run.c     GATHERING, TRAINING, EVALUATING, and go_on: what is next?
+ *   coordinator_save.c    checkpoints, beside the training; SAVING, where it stands still for one
  *   coordinator_best.c    judging evaluations; RELOADING
  *   coordinator_finish.c  FINISHING
  *   coordinator_status.c  what it is doing, for those who ask
@@ -133,11 +134,30 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
                               const struct sb_msg *msg, struct sb_outbox *out);
 void sb_coordinator_take_group_want(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
                                     struct sb_outbox *out);
-void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
-                               struct sb_outbox *out);
+/* TRAINING: commits the step if all of it is here, and no checkpoint is in the way. */
+void sb_coordinator_commit_if_complete(struct sb_coordinator *c, struct sb_outbox *out);
 /* To whoever has not answered yet. */
 void sb_coordinator_send_commit(struct sb_coordinator *c, struct sb_outbox *out);
+
+/* coordinator_save.c */
+/* Between two steps: should a checkpoint of this one begin now, or as soon as it can? */
+bool sb_coordinator_save_due(const struct sb_coordinator *c);
+/* One that is due, and not needed, is left out while another is under way. */
+void sb_coordinator_leave_out_save(struct sb_coordinator *c);
+/* The one under way must be over before the run goes on. */
+bool sb_coordinator_save_awaited(const struct sb_coordinator *c);
+void sb_coordinator_begin_save(struct sb_coordinator *c, struct sb_outbox *out);
+/* All servers have kept what the checkpoint under way needs of the running step. */
+bool sb_coordinator_save_kept(const struct sb_coordinator *c);
 void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out);
+void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
+                               struct sb_outbox *out);
+/* Is it over?  Is it waited for too long? */
+void sb_coordinator_watch_save(struct sb_coordinator *c, struct sb_outbox *out);
+/* Whatever is under way is not wanted any more; why, for a person, may be NULL. */
+void sb_coordinator_drop_save(struct sb_coordinator *c, const char *why);
+/* FINISHING: servers are still needed for it. */
+bool sb_coordinator_save_holds_end(const struct sb_coordinator *c);
 
 /* coordinator_status.c */
 /*

@@ -36,6 +36,7 @@ int sb_coordinator_take_term(struct sb_coordinator *c, uint32_t of_checkpoint, s
 /* All that was reached since the checkpoint that is about to be looked for. */
 static void forget_progress(struct sb_coordinator *c)
 {
+    sb_coordinator_drop_save(c, "a server was lost before it was written");
     sb_evaluation_end(&c->evaluation);
     sb_sums_tree_clear(&c->sums);
     sb_gather_release(&c->gather);
@@ -53,7 +54,8 @@ static void forget_progress(struct sb_coordinator *c)
     c->step = 0;
     for (uint32_t i = 0; i < c->members.server_count; i++) {
         struct sb_coordinator_server *server = &c->servers[i];
-        server->loaded = server->seeded = server->reported = server->saved = false;
+        server->loaded = server->seeded = server->reported = false;
+        server->kept = server->saved = false;
         server->committed = 0;
     }
     for (uint32_t i = 0; i < c->members.workers_here; i++) {

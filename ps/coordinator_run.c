@@ -3,7 +3,6 @@
 #include "arena.h"
 #include "nodes.h"
 #include "resume.h"
-#include "save_interval.h"
 #include "schedule.h"
 
 #include <inttypes.h>
@@ -49,33 +48,6 @@ static void begin_evaluation(struct sb_coordinator *c, uint32_t set, struct sb_o
     sb_coordinator_deal(c, out);
 }
 
-void sb_coordinator_send_save(struct sb_coordinator *c, struct sb_outbox *out)
-{
-    Sb__Head head = SB__HEAD__INIT;
-    Sb__Save save = SB__SAVE__INIT;
-    save.folder = c->save_folder;
-    head.step = c->step;
-    head.body_case = SB__HEAD__BODY_SAVE;
-    head.save = &save;
-    for (uint32_t i = 0; i < c->members.server_count; i++)
-        if (!c->servers[i].saved)
-            sb_coordinator_send(c, out, i, &head, NULL);
-}
-
-static void begin_save(struct sb_coordinator *c, struct sb_outbox *out)
-{
-    sb_ckpt_folder(c->save_folder, c->job->output_dir, c->step);
-    c->saved_step = c->step;
-    c->save_ns = c->now_ns;
-    c->save_failed = false;
-    if (c->history.best.known && c->history.best.step == c->step)
-        c->history.best.saved = true; /* once this checkpoint can be read */
-    for (uint32_t i = 0; i < c->members.server_count; i++)
-        c->servers[i].saved = false;
-    sb_coordinator_move(c, SB_COORDINATOR_SAVING);
-    sb_coordinator_send_save(c, out);
-}
-
 static bool evaluation_due(const struct sb_coordinator *c)
 {
     uint64_t every = c->job->eval_steps ? c->job->eval_steps : c->members.plan->steps_per_epoch;
@@ -86,24 +58,6 @@ static bool evaluation_due(const struct sb_coordinator *c)
         return c->job->eval_on_start || c->job->probe_sentences.count ||
                c->members.plan->total_steps == 0;
     return sb_coordinator_at_end(c) || (every && c->step % every == 0);
-}
-
-/* The clock decides when a checkpoint is written, and never what is in it. */
-static bool save_time_is_over(const struct sb_coordinator *c)
-{
-    double interval_s = sb_save_interval_s(c->job, c->save_cost_s);
-    uint64_t since_ns = c->save_ns > c->train_ns ? c->save_ns : c->train_ns;
-    return interval_s > 0 && since_ns && sb_coordinator_seconds(c, since_ns) >= interval_s;
-}
-
-static bool save_due(const struct sb_coordinator *c)
-{
-    if (c->step == 0 || c->reloaded || c->saved_step == c->step || !c->options->disk ||
-        !c->job->output_dir || !*c->job->output_dir)
-        return false;
-    bool best = c->history.best.known && c->history.best.step == c->step;
-    return c->stop_code || best || sb_coordinator_at_end(c) ||
-           (c->job->save_steps && c->step % c->job->save_steps == 0) || save_time_is_over(c);
 }
 
 /* The head belongs to the weights of one step: before it scores, is saved or is written, it is
@@ -135,15 +89,19 @@ void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
 {
     bool at_end = sb_coordinator_at_end(c), reload = at_end && sb_coordinator_reload_due(c);
     sb_coordinator_part_with_leavers(c, out);
-    if (head_missing(c) && (at_end || evaluation_due(c) || save_due(c))) {
+    bool save = sb_coordinator_save_due(c);
+    if (head_missing(c) && (at_end || evaluation_due(c) || save)) {
         begin_evaluation(c, find_set(c, SB_HEAD_SET), out);
     } else if (!c->stop_code && evaluation_due(c)) {
         begin_evaluation(c, find_set(c, "validation"), out);
     } else if (!c->stop_code && at_end && !reload && c->history.tested_step != c->step &&
                find_set(c, "test") != UINT32_MAX) {
         begin_evaluation(c, find_set(c, "test"), out);
-    } else if (save_due(c)) {
-        begin_save(c, out);
+    } else if (sb_coordinator_save_awaited(c)) {
+        sb_coordinator_move(c, SB_COORDINATOR_SAVING);
+    } else if (save) {
+        sb_coordinator_begin_save(c, out);
+        sb_coordinator_go_on(c, out); /* beside it */
     } else if (c->stop_code) {
         finish_stopped(c, out);
     } else if (reload) {
@@ -152,9 +110,11 @@ void sb_coordinator_go_on(struct sb_coordinator *c, struct sb_outbox *out)
         sb_coordinator_say_best_lost(c);
         sb_coordinator_finish(c, 0, "", out);
     } else if (sb_coordinator_count_workers(c) < c->job->min_workers) {
+        sb_coordinator_leave_out_save(c);
         sb_coordinator_move(c, SB_COORDINATOR_SHORT);
         c->said_ns = 0; /* at once */
     } else {
+        sb_coordinator_leave_out_save(c);
         begin_step(c, out);
     }
 }
@@ -234,13 +194,23 @@ static void commit_step(struct sb_coordinator *c, struct sb_outbox *out)
     sb_coordinator_go_on(c, out);
 }
 
-static void commit_if_complete(struct sb_coordinator *c, struct sb_outbox *out)
+void sb_coordinator_commit_if_complete(struct sb_coordinator *c, struct sb_outbox *out)
 {
     if (c->state != SB_COORDINATOR_TRAINING || !sb_sums_tree_root(&c->sums))
         return;
     for (uint32_t i = 0; i < c->members.server_count; i++)
         if (!c->servers[i].reported)
             return;
+    /* An update may not overtake the checkpoint of the state that it changes. */
+    if (!sb_coordinator_save_kept(c)) {
+        if (!c->save.held_ns)
+            c->save.held_ns = c->now_ns;
+        return;
+    }
+    if (c->save.held_ns) {
+        c->save.stall_s += sb_coordinator_seconds(c, c->save.held_ns);
+        c->save.held_ns = 0;
+    }
     commit_step(c, out);
 }
 
@@ -265,7 +235,7 @@ void sb_coordinator_take_report(struct sb_coordinator *c, uint64_t peer, const S
     server->bad_part = head->report->bad_part;
     server->committed = c->step; /* it would not report before */
     c->progress_ns = c->now_ns;
-    commit_if_complete(c, out);
+    sb_coordinator_commit_if_complete(c, out);
 }
 
 void sb_coordinator_take_committed(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
@@ -464,111 +434,6 @@ void sb_coordinator_take_done(struct sb_coordinator *c, uint64_t peer, const Sb_
     } else if (c->state == SB_COORDINATOR_GATHERING && sb_gather_complete(&c->gather)) {
         end_gathering(c, out);
     } else {
-        commit_if_complete(c, out);
+        sb_coordinator_commit_if_complete(c, out);
     }
-}
-
-/* ---- checkpoints ---- */
-
-static int publish(struct sb_coordinator *c, struct sb_err *err)
-{
-    const struct sb_disk *disk = c->options->disk;
-    size_t server_count = c->members.server_count;
-    struct sb_ckpt_manifest manifest = {
-        .step = c->step,
-        .term = c->term,
-        .layout = c->parts.hash,
-        .canonical = (char *)(uintptr_t)c->options->canonical,
-        .plan = sb_plan_to_json(c->members.plan, c->job, c->options->fingerprint),
-        .history = sb_history_to_json(&c->history),
-        .files = sb_calloc(server_count + SB_CKPT_HEAD_FILES, sizeof(*manifest.files)),
-        .file_count = server_count,
-    };
-    for (size_t i = 0; i < server_count; i++)
-        manifest.files[i] = c->servers[i].file;
-    int rc = 0;
-    if (c->head.step == c->step && disk->write_head) {
-        rc = disk->write_head(disk->context, c->save_folder, &c->head.head,
-                              manifest.files + server_count, err);
-        manifest.file_count += SB_CKPT_HEAD_FILES;
-    }
-    if (rc == 0)
-        rc = disk->publish(disk->context, c->save_folder, &manifest, err);
-    json_decref(manifest.plan);
-    json_decref(manifest.history);
-    free(manifest.files);
-    return rc;
-}
-
-/* A failed write costs this checkpoint and nothing else. */
-static void save_failed(struct sb_coordinator *c, const char *sentence, struct sb_outbox *out)
-{
-    const struct sb_disk *disk = c->options->disk;
-    disk->remove(disk->context, c->save_folder, NULL);
-    c->save_failed = true;
-    c->account.save_failed++;
-    sb_coordinator_keep_account(c);
-    if (c->history.best.known && c->history.best.step == c->step)
-        c->history.best.saved = false;
-    sb_coordinator_tell(
-        c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED, .text = sentence, .code = SB_ERR_IO});
-    sb_coordinator_go_on(c, out);
-}
-
-/* No time passes inside one message: when all is in one process, only the writer knows. */
-static double save_seconds(const struct sb_coordinator *c)
-{
-    double seconds = sb_coordinator_seconds(c, c->began_ns);
-    for (uint32_t i = 0; i < c->members.server_count; i++)
-        seconds = fmax(seconds, c->servers[i].file.seconds);
-    return seconds;
-}
-
-static void end_save(struct sb_coordinator *c, struct sb_outbox *out)
-{
-    const struct sb_disk *disk = c->options->disk;
-    struct sb_err err = SB_ERR_INIT;
-    if (publish(c, &err) < 0) {
-        save_failed(c, err.text, out);
-        return;
-    }
-    sb_coordinator_note(c, (struct sb_entry){.kind = SB_ENTRY_PUBLISH});
-    c->save_cost_s = save_seconds(c);
-    c->account.saved++;
-    c->saved.known = true;
-    c->saved.step = c->step;
-    c->saved.ns = c->now_ns;
-    sb_coordinator_keep_account(c);
-    sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVED,
-                                             .text = c->save_folder,
-                                             .seconds = c->save_cost_s});
-    uint64_t best = c->history.best.known ? c->history.best.step : SB_CKPT_NONE;
-    if (disk->prune(disk->context, c->job->output_dir, c->job->save_total_limit, best, &err) < 0)
-        sb_coordinator_tell(c, (struct sb_event){.kind = SB_EVENT_SAVE_FAILED,
-                                                 .text = err.text,
-                                                 .code = (int)err.code});
-    sb_coordinator_go_on(c, out);
-}
-
-void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb__Head *head,
-                               struct sb_outbox *out)
-{
-    const Sb__Saved *saved = head->saved;
-    if (c->state != SB_COORDINATOR_SAVING || head->step != c->step ||
-        peer >= c->members.server_count || c->servers[peer].saved)
-        return;
-    struct sb_coordinator_server *server = &c->servers[peer];
-    c->progress_ns = c->now_ns;
-    if (*saved->sentence) {
-        save_failed(c, saved->sentence, out);
-        return;
-    }
-    server->saved = true;
-    server->file = (struct sb_ckpt_file){.bytes = saved->bytes, .seconds = saved->seconds};
-    snprintf(server->file.name, sizeof(server->file.name), "%s", saved->file);
-    snprintf(server->file.hash, sizeof(server->file.hash), "%s", saved->hash);
-    for (uint32_t i = 0; i < c->members.server_count; i++)
-        if (!c->servers[i].saved)
-            return;
-    end_save(c, out);
 }

@@ -233,7 +233,7 @@ static json_t *checkpoints_of(const struct sb_coordinator *c)
 {
     json_t *object = json_object();
     uint64_t every = c->job->save_steps;
-    double interval_s = sb_save_interval_s(c->job, c->save_cost_s);
+    double interval_s = sb_save_interval_s(c->job, c->save_stall_s, c->save_write_s);
     uint64_t since_ns = c->save_ns > c->train_ns ? c->save_ns : c->train_ns;
     set_whole(object, "written", c->account.saved);
     set_whole(object, "failed", c->account.save_failed);
@@ -241,8 +241,12 @@ static json_t *checkpoints_of(const struct sb_coordinator *c)
         set_whole(object, "step", c->saved.step);
     if (c->saved.known && c->saved.ns)
         set_real(object, "age_seconds", sb_coordinator_seconds(c, c->saved.ns));
-    if (c->save_cost_s > 0)
-        set_real(object, "cost_seconds", c->save_cost_s);
+    if (c->save.under_way)
+        set_whole(object, "under_way_step", c->save.step);
+    if (c->save_write_s > 0) {
+        set_real(object, "write_seconds", c->save_write_s);
+        set_real(object, "stall_seconds", c->save_stall_s);
+    }
     if (every && c->train_ns)
         set_whole(object, "next_step",
                   fmin((double)((c->step / every + 1) * every),

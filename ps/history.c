@@ -69,8 +69,12 @@ static void drop_older_tables(json_t *log, json_t *results, const struct sb_best
         for (size_t i = 0; goes && i < json_array_size(log); i++) {
             json_t *entry = json_array_get(log, i);
             json_int_t step = json_integer_value(json_object_get(entry, "step"));
-            if (!best->known || step != (json_int_t)best->step)
-                json_object_del(entry, key);
+            if (!json_object_get(entry, key) || (best->known && step == (json_int_t)best->step))
+                continue;
+            /* A checkpoint may be writing the entry as it is: it never changes. */
+            entry = json_copy(entry);
+            json_object_del(entry, key);
+            json_array_set_new(log, i, entry);
         }
     }
 }
@@ -126,7 +130,8 @@ json_t *sb_history_to_json(const struct sb_history *history)
         json_object_set_new(object, "skipped_in_row",
                             json_integer((json_int_t)history->skipped_in_row));
     }
-    json_object_set_new(object, "log_history", json_deep_copy(history->log));
+    /* As it is now; its entries are shared, and never change. */
+    json_object_set_new(object, "log_history", json_copy(history->log));
     return object;
 }
 

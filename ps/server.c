@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "coordinator.h"
+#include "saver.h"
 #include "shard.h"
 #include "wants.h"
 
@@ -40,9 +41,7 @@ struct sb_server {
     double *norms; /* [shard->trainable_count] of the report that is out */
     bool finite;
     uint32_t bad_part;
-    uint64_t saved_step; /* newest SAVE that was carried out; UINT64_MAX: none */
-    struct sb_ckpt_file saved_file;
-    struct sb_err saved_err;
+    struct sb_saver saver;
     struct sb_err load_err;
     uint64_t sent_ns, heard_ns, status_ns; /* heard: the coordinator */
     uint64_t refused_count;                /* messages */
@@ -62,7 +61,7 @@ static void note(struct sb_server *server, struct sb_entry entry)
     if (!server->options.on_entry)
         return;
     entry.term = server->shard->term;
-    entry.step = server->shard->step;
+    entry.step = entry.kind == SB_ENTRY_SAVE ? server->saver.step : server->shard->step;
     server->options.on_entry(server->options.entry_context, &entry);
 }
 
@@ -303,6 +302,7 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
     };
     if (want.rows && !sb_shard_rows_valid(shard, want.part, want.rows))
         return;
+    sb_saver_drop_written(&server->saver);
     if (sb_shard_seeded(shard) && want.step <= shard->step) {
         sb_outbox_put(out, peer, make_weights(server, &want));
         note_served(server, want.part, peer);
@@ -349,6 +349,7 @@ static void take_commit(struct sb_server *server, uint64_t now_ns, const Sb__Hea
                                        .what = head->commit->apply ? "apply" : "skip",
                                        .scale = head->commit->scale,
                                        .rate = head->commit->rate});
+        sb_saver_drop_written(&server->saver);
         sb_shard_commit(shard, head->commit->apply, head->commit->scale, head->commit->rate);
         server->state = OPEN;
         send_committed(server, head->step, out);
@@ -397,11 +398,11 @@ static struct sb_span *copy_layout(const Sb__Start *start)
 /* A new term begins somewhere else: whatever we hold is of no use there. */
 static void forget(struct sb_server *server)
 {
+    sb_saver_forget(&server->saver);
     sb_shard_free(&server->shard);
     sb_wants_release(&server->wants);
     free(server->norms);
     server->norms = NULL;
-    server->saved_step = UINT64_MAX;
     server->load_err = (struct sb_err)SB_ERR_INIT;
 }
 
@@ -438,45 +439,38 @@ static void take_start(struct sb_server *server, uint64_t now_ns, const Sb__Head
         open_first_step(server, now_ns, out);
 }
 
-static void save(struct sb_server *server, const char *folder)
+static void send_saved(struct sb_server *server, struct sb_outbox *out)
 {
-    const struct sb_disk *disk = server->options.disk;
-    struct sb_ckpt_state state;
-    server->saved_err = (struct sb_err)SB_ERR_INIT;
-    server->saved_file = (struct sb_ckpt_file){.bytes = 0};
-    server->saved_step = server->shard->step;
-    if (!disk) {
-        sb_err_set(&server->saved_err, SB_ERR_CONFIG, "this server has no place for checkpoints");
-        return;
-    }
-    sb_shard_state(server->shard, &state);
-    if (disk->write(disk->context, folder, &state, &server->saved_file, &server->saved_err) < 0)
-        sb_err_context(&server->saved_err, "server %" PRIu32, server->options.index);
-    free(state.parts);
+    struct sb_saver *saver = &server->saver;
+    Sb__Head head = SB__HEAD__INIT;
+    Sb__Saved saved = SB__SAVED__INIT;
+    if (saver->over && saver->err.code == SB_OK)
+        note(server, (struct sb_entry){.kind = SB_ENTRY_SAVE});
+    saved.under_way = !saver->over;
+    saved.file = saver->file.name;
+    saved.bytes = saver->file.bytes;
+    saved.hash = saver->file.hash;
+    saved.seconds = saver->over ? saver->file.seconds : saver->seconds;
+    saved.sentence = saver->err.text;
+    head.step = saver->step;
+    head.body_case = SB__HEAD__BODY_SAVED;
+    head.saved = &saved;
+    send_frames(server, out, SB_PEER_COORDINATOR, &head, NULL, NULL);
 }
 
+/* That the state is kept is said at once: the next step is not committed before. */
 static void take_save(struct sb_server *server, const Sb__Head *head, struct sb_outbox *out)
 {
-    /* Not yet at that step, or past it: the COMMIT between us comes first, or the coordinator has
-     * its answer. */
-    if (!server->shard || !sb_shard_of_term(server->shard, head) ||
-        head->step != server->shard->step || !sb_shard_seeded(server->shard))
+    if (!server->shard || !sb_shard_of_term(server->shard, head) || !sb_shard_seeded(server->shard))
         return;
-    if (server->saved_step != head->step)
-        save(server, head->save->folder);
-    if (server->saved_err.code == SB_OK)
-        note(server, (struct sb_entry){.kind = SB_ENTRY_SAVE});
-    Sb__Head answer = SB__HEAD__INIT;
-    Sb__Saved saved = SB__SAVED__INIT;
-    saved.file = server->saved_file.name;
-    saved.bytes = server->saved_file.bytes;
-    saved.hash = server->saved_file.hash;
-    saved.seconds = server->saved_file.seconds;
-    saved.sentence = server->saved_err.text;
-    answer.step = head->step;
-    answer.body_case = SB__HEAD__BODY_SAVED;
-    answer.saved = &saved;
-    send_frames(server, out, SB_PEER_COORDINATOR, &answer, NULL, NULL);
+    if (server->saver.step != head->step) {
+        /* Not yet at that step: the COMMIT between us comes first.  Past it: it is not wanted any
+         * more. */
+        if (head->step != server->shard->step)
+            return;
+        sb_saver_begin(&server->saver, server->shard, head->save->folder, head->save->waited_for);
+    }
+    send_saved(server, out);
 }
 
 static void end(struct sb_server *server, int code, const char *text)
@@ -589,8 +583,8 @@ struct sb_server *sb_server_new(const struct sb_server_options *options, uint64_
     server->job_hash = sb_server_job_hash(options->canonical);
     server->is_coordinator = options->index == SB_PEER_COORDINATOR;
     server->state = GREETING;
-    server->saved_step = UINT64_MAX;
     server->code = -1;
+    sb_saver_init(&server->saver, options->disk);
     sb_pool_set_float_mode(); /* of the thread that owns us: moments go denormal */
     if (server->is_coordinator)
         sb_coordinator_init(&server->coordinator, &server->options, now_ns);
@@ -605,6 +599,7 @@ void sb_server_free(struct sb_server **server_place)
     *server_place = NULL;
     if (server->is_coordinator)
         sb_coordinator_release(&server->coordinator);
+    sb_saver_release(&server->saver);
     sb_shard_free(&server->shard);
     sb_wants_release(&server->wants);
     free(server->norms);
@@ -655,6 +650,8 @@ void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox 
     if (server->sent_ns == 0 ||
         now_ns - server->sent_ns >= (uint64_t)job->push_timeout_ms * 1000000u)
         resend(server, now_ns, out);
+    if (sb_saver_ended(&server->saver))
+        send_saved(server, out);
     if (server->is_coordinator)
         sb_coordinator_tick(&server->coordinator, now_ns, out);
     deliver_own(server, now_ns, first, out);

@@ -29,19 +29,20 @@ enum sb_event_kind {
     SB_EVENT_STEP,    /* a step was committed */
     SB_EVENT_EVAL,  /* an evaluation ended; text = eval set name, json = its results as an object */
     SB_EVENT_HEAD,  /* a head was fitted; json = what the fit came to, as an object */
-    SB_EVENT_SAVED, /* checkpoint of step; text = folder; seconds */
-    SB_EVENT_SAVE_FAILED,
-    SB_EVENT_REFUSED,   /* a peer; text = sentence */
-    SB_EVENT_NONFINITE, /* step; text = sentence */
-    SB_EVENT_ENDING,    /* the run ends before its time: code, text */
-    SB_EVENT_FINISHED,  /* code, text */
-    SB_EVENT_LOST,      /* a peer is silent, or gives up; text = sentence */
-    SB_EVENT_RETURNED,  /* a peer that had died was started again; text = sentence */
-    SB_EVENT_BACK,      /* a peer that was silent or slow goes on; text = sentence */
-    SB_EVENT_LEAVING,   /* a worker got a signal; text = sentence */
-    SB_EVENT_SLOW,      /* a worker; text = sentence: who computes its share too */
-    SB_EVENT_NOTE,      /* what was decided; text = sentence */
-    SB_EVENT_WARNING,   /* what a person should know of the result; text = sentence */
+    SB_EVENT_SAVED, /* checkpoint of step; text = folder; seconds, stall */
+    SB_EVENT_SAVE_FAILED,   /* that of step; text = sentence; the run goes on */
+    SB_EVENT_SAVE_LEFT_OUT, /* that of step; text = sentence, once for a row of them, else empty */
+    SB_EVENT_REFUSED,       /* a peer; text = sentence */
+    SB_EVENT_NONFINITE,     /* step; text = sentence */
+    SB_EVENT_ENDING,        /* the run ends before its time: code, text */
+    SB_EVENT_FINISHED,      /* code, text */
+    SB_EVENT_LOST,          /* a peer is silent, or gives up; text = sentence */
+    SB_EVENT_RETURNED,      /* a peer that had died was started again; text = sentence */
+    SB_EVENT_BACK,          /* a peer that was silent or slow goes on; text = sentence */
+    SB_EVENT_LEAVING,       /* a worker got a signal; text = sentence */
+    SB_EVENT_SLOW,          /* a worker; text = sentence: who computes its share too */
+    SB_EVENT_NOTE,          /* what was decided; text = sentence */
+    SB_EVENT_WARNING,       /* what a person should know of the result; text = sentence */
     SB_EVENT_RECOVERED, /* at the end, if any was lost: text = what came back and was done again */
     SB_EVENT_DAMAGED,   /* a checkpoint that does not verify and is passed over; text = sentence */
 };
@@ -56,6 +57,7 @@ struct sb_event {
     double rate;      /* learning rate */
     double tokens, samples, targets; /* of this step */
     double seconds;                  /* wall time of the step, or of the action */
+    double stall;                    /* SAVED: of these, that the run stood still, at most */
     int code;
     uint32_t term;
     const char *text;

@@ -13,9 +13,16 @@ enum { TILE_FLOATS = 1 << 15 };
 
 /* ---- life ---- */
 
-static float *new_floats(size_t count)
+static void free_pages(struct sb_frame *frame)
 {
-    return sb_alloc_pages(count * sizeof(float));
+    sb_free_pages(frame->data, frame->bytes);
+}
+
+/* Zeros. */
+static struct sb_frame *new_moments(size_t count)
+{
+    size_t bytes = count * sizeof(float);
+    return sb_frame_over(sb_alloc_pages(bytes), bytes, free_pages, NULL);
 }
 
 /* The group of a span; a new one if it is the first of its kind. */
@@ -73,14 +80,14 @@ static void add_part(struct sb_shard *shard, uint32_t id)
     if (!part->trainable)
         return;
     shard->trainable_count++;
-    p->m = new_floats(part->count);
-    p->v = new_floats(part->count);
+    p->m = new_moments(part->count);
+    p->v = new_moments(part->count);
     sb_fold_init(&p->fold, shard->slots, part->rows, part->cols);
     if (part->row_sparse) {
         bool decay = shard->parts.spans[part->first_span].decay;
         p->group = find_group(shard, &shard->parts.spans[part->first_span]);
         shard->groups[p->group].replayed = true;
-        sb_lazy_rows_init(&p->lazy, part->rows, part->cols, decay, p->m, p->v, 0);
+        sb_lazy_rows_init(&p->lazy, part->rows, part->cols, decay, p->m->data, p->v->data, 0);
         shard->lazy[shard->lazy_count++] = mine;
     } else {
         cut_into_tiles(shard, mine);
@@ -116,10 +123,8 @@ void sb_shard_free(struct sb_shard **shard_place)
     for (size_t i = 0; i < shard->mine_count; i++) {
         struct sb_shard_part *p = &shard->mine[i];
         sb_frame_drop(&p->weights);
-        if (p->m) {
-            sb_free_pages(p->m, p->part->count * sizeof(float));
-            sb_free_pages(p->v, p->part->count * sizeof(float));
-        }
+        sb_frame_drop(&p->m);
+        sb_frame_drop(&p->v);
         sb_fold_release(&p->fold);
         sb_lazy_rows_release(&p->lazy);
     }
@@ -327,15 +332,40 @@ static struct sb_frame *copy_frame(const struct sb_frame *frame)
     return copy;
 }
 
-/* Row-sparse weights change in place, row by row: first make sure that nobody else reads them. */
-static float *writable_weights(struct sb_shard_part *p)
+static void make_writable(struct sb_frame **frame)
 {
-    if (!only_ours(p->weights)) {
-        struct sb_frame *copy = copy_frame(p->weights);
-        sb_frame_drop(&p->weights);
-        p->weights = copy;
-    }
-    return p->weights->data;
+    if (only_ours(*frame))
+        return;
+    struct sb_frame *copy = copy_frame(*frame);
+    sb_frame_drop(frame);
+    *frame = copy;
+}
+
+/* Row-sparse parts change in place, row by row: first make sure that nobody else reads them. */
+struct rows {
+    float *w, *m, *v;
+};
+
+static struct rows writable_rows(struct sb_shard_part *p)
+{
+    make_writable(&p->weights);
+    make_writable(&p->m);
+    make_writable(&p->v);
+    return (struct rows){p->weights->data, p->m->data, p->v->data};
+}
+
+/* Where the update of a dense frame goes: into its place, or, if somebody reads it, into a fresh
+ * one. */
+static struct sb_frame *place_for(struct sb_frame *frame)
+{
+    return only_ours(frame) ? sb_frame_keep(frame) : sb_frame_new(frame->bytes);
+}
+
+static void replace(struct sb_frame **frame, struct sb_frame **next)
+{
+    sb_frame_drop(frame);
+    *frame = *next;
+    *next = NULL;
 }
 
 /* The constants of one group. */
@@ -348,15 +378,26 @@ struct update {
     struct constants *of; /* [group_count] */
 };
 
+/* Moments change in place; of those that somebody reads a copy does. */
+static float *moments_of_tile(struct sb_frame *next, const struct sb_frame *old,
+                              const struct sb_shard_tile *tile)
+{
+    float *moments = (float *)next->data + tile->begin;
+    if (next != old)
+        memcpy(moments, (const float *)old->data + tile->begin, tile->count * sizeof(float));
+    return moments;
+}
+
 static void dense_tile(struct update *update, const struct sb_shard_tile *tile)
 {
     struct sb_shard_part *p = &update->shard->mine[tile->mine];
-    if (!p->next)
+    if (!p->next.weights)
         return; /* frozen as yet */
     const struct constants *of = &update->of[tile->group];
     const struct sb_fold_sum *root = sb_fold_root(&p->fold);
     const float *grad = root->values ? (const float *)root->values->data + tile->begin : NULL;
-    sb_adamw_apply((float *)p->next->data + tile->begin, p->m + tile->begin, p->v + tile->begin,
+    sb_adamw_apply((float *)p->next.weights->data + tile->begin,
+                   moments_of_tile(p->next.m, p->m, tile), moments_of_tile(p->next.v, p->v, tile),
                    (const float *)p->weights->data + tile->begin, grad, tile->count,
                    tile->decay ? &of->decayed : &of->plain);
 }
@@ -377,11 +418,12 @@ static void lazy_part(struct update *update, struct sb_shard_part *p)
     const uint32_t *rows = root->rows ? root->rows->data : NULL;
     size_t row_count = root->rows ? sb_fold_sum_row_count(root) : p->part->rows;
     const float *values = root->values->data;
-    float *w = p->weights->data;
+    struct rows of_part = row_count ? writable_rows(p) : (struct rows){0};
     for (size_t i = 0; i < row_count; i++) {
         size_t row = rows ? rows[i] : i, at = row * cols;
-        sb_lazy_rows_replay(&p->lazy, w, p->m, p->v, row, log);
-        sb_adamw_apply(w + at, p->m + at, p->v + at, w + at, values + i * cols, cols,
+        float *w = of_part.w + at, *m = of_part.m + at, *v = of_part.v + at;
+        sb_lazy_rows_replay(&p->lazy, of_part.w, of_part.m, of_part.v, row, log);
+        sb_adamw_apply(w, m, v, w, values + i * cols, cols,
                        p->lazy.decay ? &of->decayed : &of->plain);
         sb_lazy_rows_moved(&p->lazy, row);
     }
@@ -432,22 +474,20 @@ static void apply_update(struct sb_shard *shard, double scale, double rate)
         update.of[i] = constants_of(shard, &shard->groups[i], scale, rate);
     for (size_t i = 0; i < shard->mine_count; i++) {
         struct sb_shard_part *p = &shard->mine[i];
-        if (!is_active(shard, p))
+        if (!is_active(shard, p) || p->part->row_sparse)
             continue;
-        if (p->part->row_sparse)
-            writable_weights(p);
-        else
-            p->next =
-                only_ours(p->weights) ? sb_frame_keep(p->weights) : sb_frame_new(p->weights->bytes);
+        p->next.weights = place_for(p->weights);
+        p->next.m = place_for(p->m);
+        p->next.v = place_for(p->v);
     }
     sb_pool_run(shard->pool, shard->tile_count + shard->lazy_count, update_tile, &update);
     for (size_t i = 0; i < shard->mine_count; i++) {
         struct sb_shard_part *p = &shard->mine[i];
-        if (!p->next)
+        if (!p->next.weights)
             continue;
-        sb_frame_drop(&p->weights);
-        p->weights = p->next;
-        p->next = NULL;
+        replace(&p->weights, &p->next.weights);
+        replace(&p->m, &p->next.m);
+        replace(&p->v, &p->next.v);
     }
     shard->applied++;
     for (size_t i = 0; i < shard->group_count; i++) {
@@ -482,31 +522,52 @@ static bool is_lazy(const struct sb_shard_part *p)
     return p->part->trainable && p->part->row_sparse;
 }
 
-static void replay_tile(void *context, size_t tile, size_t thread)
+static bool row_behind(const struct sb_shard *shard, const struct sb_shard_part *p, size_t row)
 {
-    (void)thread;
-    struct sb_shard *shard = context;
-    struct sb_shard_part *p = &shard->mine[shard->lazy[tile]];
-    for (size_t row = 0; row < p->part->rows; row++)
-        sb_lazy_rows_replay(&p->lazy, p->weights->data, p->m, p->v, row,
-                            &shard->groups[p->group].log);
-}
-
-static void replay_all_rows(struct sb_shard *shard)
-{
-    for (size_t i = 0; i < shard->lazy_count; i++)
-        writable_weights(&shard->mine[shard->lazy[i]]);
-    sb_pool_run(shard->pool, shard->lazy_count, replay_tile, shard);
-    for (size_t i = 0; i < shard->group_count; i++)
-        sb_update_log_cut(&shard->groups[i].log, shard->applied);
+    return p->lazy.seen[row] != shard->applied;
 }
 
 static bool behind(const struct sb_shard *shard, const struct sb_shard_part *p)
 {
     for (size_t row = 0; row < p->part->rows; row++)
-        if (p->lazy.seen[row] != shard->applied)
+        if (row_behind(shard, p, row))
             return true;
     return false;
+}
+
+static void replay_tile(void *context, size_t tile, size_t thread)
+{
+    (void)thread;
+    struct sb_shard *shard = context;
+    struct sb_shard_part *p = &shard->mine[shard->lazy[tile]];
+    if (!behind(shard, p))
+        return;
+    struct rows of_part = writable_rows(p);
+    for (size_t row = 0; row < p->part->rows; row++)
+        sb_lazy_rows_replay(&p->lazy, of_part.w, of_part.m, of_part.v, row,
+                            &shard->groups[p->group].log);
+}
+
+static void replay_all_rows(struct sb_shard *shard)
+{
+    sb_pool_run(shard->pool, shard->lazy_count, replay_tile, shard);
+    for (size_t i = 0; i < shard->group_count; i++)
+        sb_update_log_cut(&shard->groups[i].log, shard->applied);
+}
+
+/* Those of these rows that are behind. */
+static void replay_rows(struct sb_shard *shard, struct sb_shard_part *p, const uint32_t *rows,
+                        size_t row_count)
+{
+    size_t i = 0;
+    while (i < row_count && !row_behind(shard, p, rows[i]))
+        i++;
+    if (i == row_count)
+        return; /* so that what is being written need not be copied */
+    struct rows of_part = writable_rows(p);
+    for (; i < row_count; i++)
+        sb_lazy_rows_replay(&p->lazy, of_part.w, of_part.m, of_part.v, rows[i],
+                            &shard->groups[p->group].log);
 }
 
 struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
@@ -523,11 +584,8 @@ struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
     const uint32_t *rows = rows_frame->data;
     size_t row_count = rows_frame->bytes / sizeof(*rows), cols = p->part->cols;
     struct sb_frame *packed = sb_frame_new(row_count * cols * sizeof(float));
-    if (is_lazy(p)) {
-        float *w = writable_weights(p);
-        for (size_t i = 0; i < row_count; i++)
-            sb_lazy_rows_replay(&p->lazy, w, p->m, p->v, rows[i], &shard->groups[p->group].log);
-    }
+    if (is_lazy(p))
+        replay_rows(shard, p, rows, row_count);
     const float *w = p->weights->data;
     for (size_t i = 0; i < row_count; i++)
         memcpy((float *)packed->data + i * cols, w + rows[i] * cols, cols * sizeof(float));
@@ -552,17 +610,38 @@ static void describe(struct sb_shard *shard, struct sb_ckpt_state *state)
             .part = p->id,
             .count = p->part->count,
             .w = p->weights->data,
-            .m = p->m,
-            .v = p->v,
+            .m = p->m ? p->m->data : NULL,
+            .v = p->v ? p->v->data : NULL,
         };
     }
 }
 
-void sb_shard_state(struct sb_shard *shard, struct sb_ckpt_state *state)
+static struct sb_frame *keep_if_any(struct sb_frame *frame)
+{
+    return frame ? sb_frame_keep(frame) : NULL;
+}
+
+void sb_shard_snapshot(struct sb_shard *shard, struct sb_ckpt_state *state, struct sb_frame ***held)
 {
     sb_assert(sb_shard_seeded(shard));
     replay_all_rows(shard);
     describe(shard, state);
+    struct sb_frame **next = *held = sb_calloc(3 * shard->mine_count + 1, sizeof(**held));
+    for (size_t i = 0; i < shard->mine_count; i++) {
+        *next++ = sb_frame_keep(shard->mine[i].weights);
+        *next++ = keep_if_any(shard->mine[i].m);
+        *next++ = keep_if_any(shard->mine[i].v);
+    }
+}
+
+/* To be filled: what somebody reads is left to him. */
+static void make_own(struct sb_frame **frame)
+{
+    if (!*frame || only_ours(*frame))
+        return;
+    size_t bytes = (*frame)->bytes;
+    sb_frame_drop(frame);
+    *frame = sb_frame_new(bytes);
 }
 
 void sb_shard_state_for_reading(struct sb_shard *shard, struct sb_ckpt_state *state)
@@ -571,6 +650,8 @@ void sb_shard_state_for_reading(struct sb_shard *shard, struct sb_ckpt_state *st
         struct sb_shard_part *p = &shard->mine[i];
         sb_assert(!p->weights);
         p->weights = sb_frame_new(p->part->count * sizeof(float));
+        make_own(&p->m);
+        make_own(&p->v);
     }
     describe(shard, state);
 }
@@ -586,7 +667,7 @@ void sb_shard_restored(struct sb_shard *shard, const struct sb_ckpt_state *state
         struct sb_shard_part *p = &shard->mine[shard->lazy[i]];
         bool decay = p->lazy.decay;
         sb_lazy_rows_release(&p->lazy);
-        sb_lazy_rows_init(&p->lazy, p->part->rows, p->part->cols, decay, p->m, p->v,
+        sb_lazy_rows_init(&p->lazy, p->part->rows, p->part->cols, decay, p->m->data, p->v->data,
                           state->applied);
     }
 }

@@ -4,9 +4,10 @@
  *
  *   seed or restore -> (judge, take)* -> complete -> norms -> commit -> (judge, take)* ...
  *
- * Weights are reference-counted frames.  A message that carries them keeps a reference, and an
- * update of a frame that is still referenced goes to a fresh one: whoever reads a version may do so
- * as long as he likes. Owner: one thread; updates, norms and additions run as tiles on the pool.
+ * Weights and moments are reference-counted frames.  A message that carries weights, or a
+ * checkpoint that is being written, keeps a reference, and an update of a frame that is still
+ * referenced goes to a fresh one: whoever reads a version may do so as long as he likes. Owner: one
+ * thread; updates, norms and additions run as tiles on the pool.
  */
 #ifndef SB_SHARD_H
 #define SB_SHARD_H
@@ -22,8 +23,10 @@ struct sb_shard_part {
     uint32_t id; /* in the part table */
     const struct sb_part *part;
     struct sb_frame *weights; /* [count]; NULL: not here yet */
-    struct sb_frame *next;    /* during an update: where the new weights go */
-    float *m, *v;             /* [count]; NULL: frozen */
+    struct sb_frame *m, *v;   /* [count] the moments; NULL: frozen */
+    struct {                  /* during an update: where the new ones go */
+        struct sb_frame *weights, *m, *v;
+    } next;
     struct sb_fold fold;      /* trainable only */
     struct sb_lazy_rows lazy; /* trainable and row-sparse only */
     uint32_t group;           /* of a row-sparse part, which has one span */
@@ -122,9 +125,15 @@ bool sb_shard_rows_valid(const struct sb_shard *shard, uint32_t part, const stru
 struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
                                   const struct sb_frame *rows);
 
-/* Describes all parts for writing (all rows are brought up to date), or makes them for reading.
- * Caller frees ->parts. */
-void sb_shard_state(struct sb_shard *shard, struct sb_ckpt_state *state);
+/*
+ * Describes all parts for writing, as they are now (all rows are brought up to date), whatever
+ * becomes of them afterwards: held [3 * part_count] are references that keep w, m and v of the
+ * parts as they are, in that order, NULL where there are none.  Caller drops them, and frees
+ * ->parts and held.
+ */
+void sb_shard_snapshot(struct sb_shard *shard, struct sb_ckpt_state *state,
+                       struct sb_frame ***held);
+/* Makes all parts for reading.  Caller frees ->parts. */
 void sb_shard_state_for_reading(struct sb_shard *shard, struct sb_ckpt_state *state);
 /* The parts of sb_shard_state_for_reading are filled. */
 void sb_shard_restored(struct sb_shard *shard, const struct sb_ckpt_state *state);

@@ -109,9 +109,11 @@ int sb_dir_sync(const char *path, struct sb_err *err)
 
 int sb_file_writer_begin(struct sb_file_writer *writer, const char *path, struct sb_err *err)
 {
+    static _Atomic unsigned count; /* two threads may write the same file */
     writer->stream = NULL;
     snprintf(writer->path, sizeof(writer->path), "%s", path);
-    snprintf(writer->temporary, sizeof(writer->temporary), "%s.tmp-%ld", path, (long)getpid());
+    snprintf(writer->temporary, sizeof(writer->temporary), "%s.tmp-%ld-%u", path, (long)getpid(),
+             count++);
     writer->stream = fopen(writer->temporary, "wbe");
     if (!writer->stream)
         return sb_err_set_errno(err, SB_ERR_CREATE, "cannot create '%s'", writer->temporary);

@@ -423,6 +423,9 @@ static int write_bytes(struct sb_st_writer *writer, const void *data, size_t byt
     sb_beat_resume();
     if (!written)
         return sb_err_set_errno(err, SB_ERR_IO, "writing '%s'", writer->file.temporary);
+    writer->file_bytes += bytes;
+    if (writer->hasher)
+        sb_hasher_add(writer->hasher, data, bytes);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "file.h"
+#include "hash.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,6 +84,8 @@ struct sb_st_writer {
     struct sb_file_writer file;
     struct sb_bytes header;
     size_t described_bytes, written_bytes; /* of tensor data */
+    size_t file_bytes;                     /* written so far, header and all */
+    struct sb_hasher *hasher;              /* set after begin: takes all that is written; or NULL */
     bool meta_open;                        /* the last thing in the header is metadata */
     bool streaming;                        /* the header is written */
 };

@@ -7,7 +7,11 @@ source "$(dirname "$0")/../support/cluster.sh"
 need_shared
 small_data
 
-micro_job job classify "$work/out" "save_steps: 2" "save_total_limit: 2"
+# Checkpoints that come due while one is written are left out, but not those of the best evaluation:
+# by the end each has been waited for.
+micro_job job classify "$work/out" "save_steps: 1" "save_total_limit: 2" "eval_steps: 2" \
+    "load_best_model_at_end: true" "metric_for_best_model: loss"
+sed -i 's/^learning_rate: .*/learning_rate: 1.0e-4/' "$work/job.yaml"
 mkdir "$work/out"
 SB_CALLS_RECORD="$work/record" SB_CALLS_UNDER="$work/out" LD_PRELOAD="$build/tests/calls.so" \
     run record "$build/shardbert" train "$work/job.yaml" --set threads=1

@@ -25,7 +25,7 @@ child() { pgrep -P "$1" -x "$(cut -c1-15 <<<"$2")" | sed -n "$3p"; }
 # grandchild PARENT INDEX: the worker that a rank of this mpirun looks after.
 grandchild() { pgrep -P "$(pgrep -d, -P "$1")" -f -- "/shardbert-worker .*--index=$2 "; }
 
-# ends NAME SIGNAL WHO INDEX CODE LIMIT_S WORDS COMMAND...: signals one process after step 12, and looks at what is left.
+# ends NAME SIGNAL WHO INDEX CODE LIMIT_S WORDS COMMAND...: signals one process after step 12 and a checkpoint, and looks at what is left.
 ends() {
     local name=$1 signal=$2 who=$3 index=$4 code=$5 limit=$6 words=$7 log=$work/log pid rc=0 victim begin i
     shift 7
@@ -34,7 +34,7 @@ ends() {
     TMPDIR=$work "$@" >"$log" 2>&1 </dev/null &
     pid=$!
     for ((i = 0; i < 600; i++)); do
-        grep -qE "(^| )step=1[2-9] " "$log" && break
+        grep -qE "(^| )step=1[2-9] " "$log" && grep -q "event=saved" "$log" && break
         read -rt 0.05 <> <(:)
     done
     victim=$pid

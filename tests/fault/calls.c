@@ -156,14 +156,33 @@ static bool watched(const char *path)
     return record && !inside && under && !strncmp(path, under, strlen(under));
 }
 
+/* With the bytes that belong to it: several threads may write. */
+static void note_with(const void *data, size_t bytes, const char *format, va_list args)
+{
+    size_t (*write_bytes)(const void *, size_t, size_t, FILE *) = real("fwrite");
+    inside++;
+    flockfile(record);
+    vfprintf(record, format, args);
+    if (bytes)
+        write_bytes(data, 1, bytes, record);
+    fflush(record);
+    funlockfile(record);
+    inside--;
+}
+
+static void note_bytes(const void *data, size_t bytes, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note_with(data, bytes, format, args);
+    va_end(args);
+}
+
 static void note(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    inside++;
-    vfprintf(record, format, args);
-    fflush(record);
-    inside--;
+    note_with(NULL, 0, format, args);
     va_end(args);
 }
 
@@ -226,13 +245,8 @@ size_t fwrite(const void *data, size_t size, size_t count, FILE *stream)
         return call(data, size, count, stream);
     if (fails(CALL_fwrite))
         return 0;
-    if (record && watched(path_of(fileno(stream), path))) {
-        note("write %s %ld %zu\n", path, ftell(stream), size * count);
-        inside++;
-        call(data, size, count, record);
-        fflush(record);
-        inside--;
-    }
+    if (record && watched(path_of(fileno(stream), path)))
+        note_bytes(data, size * count, "write %s %ld %zu\n", path, ftell(stream), size * count);
     return call(data, size, count, stream);
 }
 

@@ -133,10 +133,13 @@ def main():
     dice = random.Random(seed)
 
     # The moments at which writing a checkpoint returned, and what it held.
-    complete, returned = {}, []
+    # Another thread may do other things between the manifest's rename and the sync of its folder.
+    complete, returned, named = {}, [], set()
     for i, op in enumerate(operations):
-        renamed = op[0] == "syncdir" and operations[i - 1][0] == "rename" and op[1].startswith("checkpoint-") \
-            and operations[i - 1][2].endswith("/MANIFEST.json")
+        if op[0] == "rename" and op[2].startswith("checkpoint-") and op[2].endswith("/MANIFEST.json"):
+            named.add(os.path.dirname(op[2]))
+        renamed = op[0] == "syncdir" and op[1] in named
+        named -= {op[1]} if renamed else set()
         in_place = op[0] == "write" and op[1].endswith("/MANIFEST.json")  # as a broken build does
         if renamed or in_place:
             crash = Crash(operations[: i + 1])

@@ -65,7 +65,9 @@ static void whoever_dies_and_is_started_again_leaves_no_trace_in_the_bits(void *
     uint64_t first, last, crashes = 0, redone = 0, servers = 0, applied = 0, wrong = 0;
     read_seeds(&first, &last);
     for (uint64_t seed = first; seed <= last; seed++) {
+        static const uint64_t slowest_ms[] = {20, 400, 4000};
         struct sb_disk *disk = sim_disk_new();
+        sim_disk_slow(disk, seed, slowest_ms[seed / 7 % 3]);
         struct sim_options options = options_of(seed, disk);
         struct sim_result run, reference;
         sim_reference(&options, &reference);

@@ -145,6 +145,87 @@ static void a_failed_write_costs_only_that_checkpoint(void **state)
     sim_disk_free(&disk);
 }
 
+/* Writing takes many steps: each goes on, what comes due meanwhile is left out, and the end waits.
+ */
+static void steps_are_committed_while_a_checkpoint_is_written(void **state)
+{
+    (void)state;
+    unsigned beside = 0, left_out = 0;
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct sim_result reference, run;
+        struct sb_disk *disk = sim_disk_new();
+        struct sim_options options = options_of(seed, 1 + seed % 3, 1 + seed % 4, disk);
+        options.save_steps = 2;
+        sim_disk_slow(disk, seed, 5000);
+        sim_reference(&options, &reference);
+        sim_run(&options, &run);
+        assert_int_equal(run.code, 0);
+        assert_true(same_weights(&run, &reference));
+        assert_int_equal(run.newest_saved, 10); /* that of the end is always made */
+        assert_int_equal(run.saves + run.saves_left_out, 5);
+        assert_int_equal(run.save_failures, 0);
+        beside += run.steps_beside;
+        left_out += run.saves_left_out;
+        sim_result_release(&run);
+        sim_result_release(&reference);
+        sim_disk_free(&disk);
+    }
+    assert_true(beside > 10);
+    assert_true(left_out > 10);
+}
+
+/* What is kept while steps go on is what a run that stopped there would have written. */
+static void
+a_checkpoint_that_was_written_beside_the_training_resumes_with_the_same_bits(void **state)
+{
+    (void)state;
+    struct sim_result whole;
+    struct sim_options options = options_of(1, 1, 1, NULL);
+    options.save_steps = 2;
+    sim_run(&options, &whole);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim_result first, second;
+        struct sb_disk *disk = sim_disk_new();
+        options = options_of(seed, 1 + seed % 3, 1 + seed % 4, disk);
+        options.save_steps = 2;
+        options.stop_at = 7;
+        sim_disk_slow(disk, seed, 3000);
+        sim_disk_fail_step(disk, 7); /* that of the stop: an earlier one is taken */
+        sim_run(&options, &first);
+        options.stop_at = 0;
+        sim_run(&options, &second);
+        assert_int_equal(second.code, 0);
+        assert_true(second.first_step < 7);
+        if (!same_weights(&whole, &second) || !same_history(&whole, &second))
+            fail_msg("seed %" PRIu64 ": weights or history differ", seed);
+        sim_result_release(&first);
+        sim_result_release(&second);
+        sim_disk_free(&disk);
+    }
+    sim_result_release(&whole);
+}
+
+static void a_thread_that_does_not_start_costs_only_that_checkpoint(void **state)
+{
+    (void)state;
+    for (unsigned failures = 1; failures <= 3; failures++) {
+        struct sim_result reference, run;
+        struct sb_disk *disk = sim_disk_new();
+        struct sim_options options = options_of(1, 2, 2, disk);
+        options.save_steps = 4;
+        sim_disk_fail_starts(disk, failures);
+        sim_reference(&options, &reference);
+        sim_run(&options, &run);
+        assert_int_equal(run.code, 0);
+        assert_in_range(run.save_failures, 1, 2);
+        assert_true(run.saves >= 1);
+        assert_true(same_weights(&run, &reference));
+        sim_result_release(&run);
+        sim_result_release(&reference);
+        sim_disk_free(&disk);
+    }
+}
+
 /* The disk was full when the best was to be kept: who asked for it hears that this is another. */
 static void a_best_model_that_was_not_kept_is_missed_aloud(void **state)
 {
@@ -241,6 +322,10 @@ int main(void)
         cmocka_unit_test(the_best_model_is_the_same_wherever_the_run_was_stopped),
         cmocka_unit_test(a_run_that_saves_often_equals_one_that_does_not),
         cmocka_unit_test(a_failed_write_costs_only_that_checkpoint),
+        cmocka_unit_test(steps_are_committed_while_a_checkpoint_is_written),
+        cmocka_unit_test(
+            a_checkpoint_that_was_written_beside_the_training_resumes_with_the_same_bits),
+        cmocka_unit_test(a_thread_that_does_not_start_costs_only_that_checkpoint),
         cmocka_unit_test(a_best_model_that_was_not_kept_is_missed_aloud),
         cmocka_unit_test(a_stop_without_a_checkpoint_says_so),
         cmocka_unit_test(a_finished_run_starts_and_ends_again_without_a_step),

@@ -493,9 +493,14 @@ static void on_event(void *context, const struct sb_event *event)
         break;
     case SB_EVENT_SAVED:
         result->saves++;
+        result->newest_saved = event->step;
+        result->steps_beside += result->first_step + result->step_count > event->step;
         break;
     case SB_EVENT_SAVE_FAILED:
         result->save_failures++;
+        break;
+    case SB_EVENT_SAVE_LEFT_OUT:
+        result->saves_left_out++;
         break;
     case SB_EVENT_WARNING:
         result->warnings++;
@@ -749,6 +754,8 @@ static void release(struct sim *sim)
         free(sim->workers[i].weights);
     }
     assert_int_equal(sim->loans, 0); /* every buffer that was lent came back */
+    if (sim->options->disk)
+        sim_disk_end(sim->options->disk);
     sb_pool_free(&sim->pool);
     sb_job_release(&sim->job);
     sb_bytes_release(&sim->canonical);
@@ -802,6 +809,8 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
             sb_server_tick(sim.servers[i], sim.now_ns, &out);
             transmit(&sim, i, &out);
         }
+        if (options->disk)
+            sim_disk_turn(options->disk, sim.now_ns);
         kill_and_revive(&sim);
         if (options->crashes)
             crash_and_restart(&sim);

@@ -76,8 +76,11 @@ struct sim_result {
     size_t float_count;
     struct sim_step *steps; /* of the steps that this run committed */
     size_t step_count;
-    char *history; /* of FINISH */
-    unsigned saves, save_failures, warnings, waitings, evaluations, lost, slow;
+    char *history;                                               /* of FINISH */
+    unsigned saves, save_failures, saves_left_out, steps_beside; /* steps committed while one is
+                                                                     written */
+    uint64_t newest_saved;
+    unsigned warnings, waitings, evaluations, lost, slow;
     unsigned left;       /* workers that got a signal */
     unsigned stalled;    /* freezes and hangs that came to pass */
     uint64_t applied;    /* pushes, each of them audited (sim_ledger.h); where one should not have
@@ -93,9 +96,19 @@ void sim_result_release(struct sim_result *result);
 /* What any run of these options must end with: weights, steps. */
 void sim_reference(const struct sim_options *options, struct sim_result *result);
 
-/* Checkpoints in memory.  fail_writes: so many of the next writes fail. */
+/*
+ * Checkpoints in memory, written with delays: most of up to a tenth of slowest_ms (400 at first), a
+ * quarter of up to all of it.  fail_writes, fail_starts: so many of the next ones fail.
+ */
 struct sb_disk *sim_disk_new(void);
 void sim_disk_free(struct sb_disk **disk);
+void sim_disk_slow(struct sb_disk *disk, uint64_t seed, uint64_t slowest_ms);
 void sim_disk_fail_writes(struct sb_disk *disk, unsigned count);
+/* The state of this step is never written. */
+void sim_disk_fail_step(struct sb_disk *disk, uint64_t step);
+void sim_disk_fail_starts(struct sb_disk *disk, unsigned count);
+/* Does what is due; and, when all processes are gone, forgets what is left. */
+void sim_disk_turn(struct sb_disk *disk, uint64_t now_ns);
+void sim_disk_end(struct sb_disk *disk);
 
 #endif

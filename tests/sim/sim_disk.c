@@ -1,4 +1,10 @@
-/* Checkpoints in memory: what ckpt.h promises, without a file system. */
+/*
+ * Checkpoints in memory: what ckpt.h promises, without a file system.
+ *
+ * What is to be done beside the training is done later, all at once: by then other steps may be
+ * committed, processes dead, and terms over.  Now and then the work of one who is dead, or whom
+ * nobody wants any more, is done all the same: somebody may be too late to know.
+ */
 #include "arena.h"
 #include "sim.h"
 #include "support.h"
@@ -27,7 +33,23 @@ struct store {
     size_t count;
     unsigned failing;
     uint32_t term;
+    struct task {
+        struct sb_errand *errand;
+        uint64_t due_ns;
+    } * tasks;
+    size_t task_count;
+    uint64_t now_ns, random, slowest_ms;
+    unsigned starts_failing;
+    uint64_t step_failing;
 };
+
+static uint64_t draw(struct store *store)
+{
+    store->random ^= store->random << 13;
+    store->random ^= store->random >> 7;
+    store->random ^= store->random << 17;
+    return store->random;
+}
 
 static void release(struct saved *saved)
 {
@@ -55,6 +77,26 @@ static float *copy(const float *floats, size_t count)
     return memcpy(made, floats, count * sizeof(*made));
 }
 
+/* The same step has the same state, under whichever term and however often it is saved. */
+static void put_part(struct saved *saved, const struct sb_ckpt_part *part)
+{
+    const float *floats[3] = {part->w, part->m, part->v};
+    for (size_t i = 0; i < saved->part_count; i++) {
+        if (saved->parts[i].part != part->part)
+            continue;
+        for (int k = 0; k < 3; k++)
+            if (floats[k])
+                assert_memory_equal(saved->parts[i].floats[k], floats[k],
+                                    part->count * sizeof(float));
+        return;
+    }
+    saved->parts = sb_realloc(saved->parts, (saved->part_count + 1) * sizeof(*saved->parts));
+    saved->parts[saved->part_count++] = (struct saved_part){
+        part->part,
+        part->count,
+        {copy(part->w, part->count), copy(part->m, part->count), copy(part->v, part->count)}};
+}
+
 static int store_write(void *context, const char *folder, const struct sb_ckpt_state *state,
                        struct sb_ckpt_file *file, struct sb_err *err)
 {
@@ -63,6 +105,8 @@ static int store_write(void *context, const char *folder, const struct sb_ckpt_s
         store->failing--;
         return sb_err_set(err, SB_ERR_IO, "no space left");
     }
+    if (state->step == store->step_failing)
+        return sb_err_set(err, SB_ERR_IO, "fsync failed");
     struct saved *saved = find(store, folder);
     if (!saved) {
         store->items = sb_realloc(store->items, (store->count + 1) * sizeof(*store->items));
@@ -72,16 +116,10 @@ static int store_write(void *context, const char *folder, const struct sb_ckpt_s
     }
     assert_int_equal(saved->step, state->step);
     assert_int_equal(saved->applied, state->applied);
-    assert_false(saved->published);
-    saved->parts =
-        sb_realloc(saved->parts, (saved->part_count + state->part_count) * sizeof(*saved->parts));
-    for (size_t i = 0; i < state->part_count; i++) {
-        const struct sb_ckpt_part *part = &state->parts[i];
-        saved->parts[saved->part_count++] = (struct saved_part){
-            part->part,
-            part->count,
-            {copy(part->w, part->count), copy(part->m, part->count), copy(part->v, part->count)}};
-    }
+    for (size_t i = 0; i < state->part_count; i++)
+        put_part(saved, &state->parts[i]);
+    if (state->watch)
+        atomic_store(&state->watch->written, state->part_count);
     *file = (struct sb_ckpt_file){.name = "state", .bytes = 1, .hash = "0"};
     return 0;
 }
@@ -128,10 +166,11 @@ static void copy_manifest(struct sb_ckpt_manifest *to, const struct sb_ckpt_mani
 static int store_publish(void *context, const char *folder, const struct sb_ckpt_manifest *manifest,
                          struct sb_err *err)
 {
-    (void)err;
     struct saved *saved = find(context, folder);
-    assert_non_null(saved);
+    if (!saved) /* somebody who knows nothing of us has removed it */
+        return sb_err_set(err, SB_ERR_IO, "there is no folder");
     saved->published = true;
+    sb_ckpt_manifest_release(&saved->manifest);
     copy_manifest(&saved->manifest, manifest);
     return 0;
 }
@@ -153,23 +192,29 @@ static int store_newest(void *context, const char *output_dir, char *folder,
     return 1;
 }
 
-static int store_remove(void *context, const char *folder, struct sb_err *err)
+static void drop(struct store *store, struct saved *saved)
 {
-    (void)err;
-    struct store *store = context;
-    struct saved *saved = find(store, folder);
-    if (!saved)
-        return 0;
     release(saved);
     *saved = store->items[--store->count];
+}
+
+static int store_discard(void *context, const char *folder, struct sb_err *err)
+{
+    (void)err;
+    struct saved *saved = find(context, folder);
+    if (saved && !saved->published)
+        drop(context, saved);
     return 0;
 }
 
 static int store_prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
                        struct sb_err *err)
 {
-    (void)output_dir;
+    (void)output_dir, (void)err;
     struct store *store = context;
+    for (size_t i = store->count; i-- > 0;)
+        if (!store->items[i].published)
+            drop(store, &store->items[i]);
     for (;;) {
         size_t oldest = SIZE_MAX, others = 0;
         for (size_t i = 0; i < store->count; i++) {
@@ -180,7 +225,7 @@ static int store_prune(void *context, const char *output_dir, uint32_t keep, uin
         }
         if (others <= keep)
             break;
-        store_remove(store, store->items[oldest].folder, err);
+        drop(store, &store->items[oldest]);
     }
     return 0;
 }
@@ -202,19 +247,75 @@ static int store_keep_term(void *context, const char *output_dir, uint32_t term,
     return 0;
 }
 
+static int store_start(void *context, struct sb_errand *errand, struct sb_err *err)
+{
+    struct store *store = context;
+    if (store->starts_failing) {
+        store->starts_failing--;
+        return sb_err_set(err, SB_ERR_TRY_AGAIN, "no thread");
+    }
+    uint64_t most_ms = draw(store) % 4 ? 1 + store->slowest_ms / 10 : 1 + store->slowest_ms;
+    store->tasks = sb_realloc(store->tasks, (store->task_count + 1) * sizeof(*store->tasks));
+    store->tasks[store->task_count++] =
+        (struct task){errand, store->now_ns + draw(store) % most_ms * UINT64_C(1000000)};
+    return 0;
+}
+
+static double store_seconds(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static void do_nothing(struct sb_errand *errand)
+{
+    (void)errand;
+}
+
+void sim_disk_turn(struct sb_disk *disk, uint64_t now_ns)
+{
+    struct store *store = (struct store *)disk;
+    store->now_ns = now_ns;
+    for (size_t i = store->task_count; i-- > 0;) {
+        struct sb_errand *errand = store->tasks[i].errand;
+        if (store->tasks[i].due_ns > now_ns)
+            continue;
+        store->tasks[i] = store->tasks[--store->task_count];
+        if (sb_errand_unwanted(errand) && draw(store) % 2)
+            errand->run = do_nothing;
+        sb_errand_carry_out(errand);
+    }
+}
+
+/* All processes are gone. */
+void sim_disk_end(struct sb_disk *disk)
+{
+    struct store *store = (struct store *)disk;
+    while (store->task_count > 0) {
+        struct sb_errand *errand = store->tasks[--store->task_count].errand;
+        errand->run = do_nothing;
+        sb_errand_carry_out(errand);
+    }
+    store->now_ns = 0;
+}
+
 struct sb_disk *sim_disk_new(void)
 {
     struct store *store = sb_calloc(1, sizeof(*store));
+    store->random = UINT64_C(88172645463325252);
+    store->slowest_ms = 400;
     store->disk = (struct sb_disk){
         .context = store,
         .write = store_write,
         .read = store_read,
         .publish = store_publish,
         .newest = store_newest,
-        .remove = store_remove,
+        .discard = store_discard,
         .read_term = store_read_term,
         .keep_term = store_keep_term,
         .prune = store_prune,
+        .start = store_start,
+        .seconds = store_seconds,
     };
     return &store->disk;
 }
@@ -226,10 +327,28 @@ void sim_disk_free(struct sb_disk **disk)
     for (size_t i = 0; i < store->count; i++)
         release(&store->items[i]);
     free(store->items);
+    free(store->tasks);
     free(store);
 }
 
 void sim_disk_fail_writes(struct sb_disk *disk, unsigned count)
 {
     ((struct store *)disk)->failing = count;
+}
+
+void sim_disk_fail_step(struct sb_disk *disk, uint64_t step)
+{
+    ((struct store *)disk)->step_failing = step;
+}
+
+void sim_disk_fail_starts(struct sb_disk *disk, unsigned count)
+{
+    ((struct store *)disk)->starts_failing = count;
+}
+
+void sim_disk_slow(struct sb_disk *disk, uint64_t seed, uint64_t slowest_ms)
+{
+    struct store *store = (struct store *)disk;
+    store->random = seed * UINT64_C(0x9e3779b97f4a7c15) + 88172645463325252u;
+    store->slowest_ms = slowest_ms;
 }

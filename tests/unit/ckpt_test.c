@@ -289,7 +289,7 @@ static void a_full_disk_costs_the_new_checkpoint_only(void **state)
         assert_true(err.code == SB_ERR_IO || err.code == SB_ERR_CREATE);
         assert_int_equal(newest(dir), 5);
         sb_ckpt_folder(folder, dir, 6);
-        assert_int_equal(disk->remove(NULL, folder, &err), 0);
+        assert_int_equal(disk->discard(NULL, folder, &err), 0);
         assert_false(sb_dir_exists(folder));
     }
     assert_int_equal(newest(dir), 5);

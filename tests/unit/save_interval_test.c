@@ -14,12 +14,17 @@ static struct sb_job job_of(const char *a, const char *b)
     return job;
 }
 
-static double interval(const char *a, const char *b, double cost_s)
+static double interval_of(const char *a, const char *b, double stall_s, double write_s)
 {
     struct sb_job job = job_of(a, b);
-    double seconds = sb_save_interval_s(&job, cost_s);
+    double seconds = sb_save_interval_s(&job, stall_s, write_s);
     sb_job_release(&job);
     return seconds;
+}
+
+static double interval(const char *a, const char *b, double stall_s)
+{
+    return interval_of(a, b, stall_s, 0);
 }
 
 static void the_root_of_twice_cost_times_failures_is_taken(void **state)
@@ -48,11 +53,28 @@ static void a_given_interval_or_count_is_heeded(void **state)
     assert_float_equal(interval("save_steps=10", "save_interval_s=7", 0.1), 7, 0);
 }
 
+/* The run goes on meanwhile: a twentieth of the time counts. */
+static void writing_beside_the_training_costs_a_share_of_its_time(void **state)
+{
+    (void)state;
+    assert_float_equal(interval_of(NULL, NULL, 0.01, 0.2), interval(NULL, NULL, 0.02), 1e-9);
+    assert_float_equal(interval_of(NULL, NULL, 0, 20), 200, 1e-9);
+}
+
+static void two_checkpoints_are_never_due_at_once(void **state)
+{
+    (void)state;
+    /* The root is sqrt(2 * 1 * 10) = 4.5 s: less than writing takes. */
+    assert_float_equal(interval_of("failure_interval_s=10", NULL, 0, 20), 40, 1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_root_of_twice_cost_times_failures_is_taken),
         cmocka_unit_test(lost_work_is_bounded_where_checkpoints_are_cheap),
+        cmocka_unit_test(writing_beside_the_training_costs_a_share_of_its_time),
+        cmocka_unit_test(two_checkpoints_are_never_due_at_once),
         cmocka_unit_test(a_given_interval_or_count_is_heeded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
