@@ -122,7 +122,9 @@ newest() {
 }
 record "$build"
 check "power cuts lose no checkpoint" power_cuts "$build/tests"
-is "a byte that has changed is noticed" "$(newest "$build/tests")" checkpoint-10
+# A save that comes due while another is written is left out: which one is the last but one, the disk decides.
+before=$(cd "$work/kept" && printf "%s\n" checkpoint-* | sort -V | tail -2 | head -1)
+is "a byte that has changed is noticed" "$(newest "$build/tests")" "$before"
 broken=$build/tests/without-atomic-manifest
 record "$broken"
 power_cuts "$broken"
