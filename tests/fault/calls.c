@@ -4,6 +4,7 @@
  *
  *   SB_CALLS_COUNT=FILE          at the end, a line "NAME COUNT" for each call
  *   SB_CALLS_FAIL=NAME:N:ERRNO   the Nth call of that name (from 1) fails with that error number
+ *   SB_CALLS_SLOW=MS             each fsync below SB_CALLS_UNDER takes so much longer
  *   SB_CALLS_WHO=WORDS           only the process whose command line has all of these words
  *   SB_CALLS_RECORD=FILE         operations on files below SB_CALLS_UNDER (a whole path), in order:
  *                                create PATH | write PATH OFFSET BYTES, and the bytes | sync PATH |
@@ -33,6 +34,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CALLS(X)                                                                                   \
@@ -42,9 +44,10 @@
     X(fclose)                                                                                      \
     X(fsync)                                                                                       \
     X(rename)                                                                                      \
-    X(unlink) X(mkdir) X(rmdir) X(open) X(opendir) X(mmap) X(malloc) X(calloc) X(realloc)          \
-        X(pthread_create) X(socket) X(bind) X(listen) X(connect) X(accept4) X(eventfd)             \
-            X(epoll_create1) X(fork) X(head_malloc)
+    X(unlink)                                                                                      \
+    X(mkdir) X(rmdir) X(open) X(opendir) X(mmap) X(malloc) X(calloc) X(realloc) X(pthread_create)  \
+        X(socket) X(bind) X(listen) X(connect) X(accept4) X(eventfd) X(epoll_create1) X(fork)      \
+            X(head_malloc)
 
 enum call {
 #define CALL(name) CALL_##name,
@@ -62,6 +65,7 @@ static const char *const names[] = {
 static unsigned long counts[CALL_COUNT];
 static int fail_call = -1, fail_errno;
 static unsigned long fail_at;
+static long slow_ms;
 static FILE *record;
 static const char *under;
 static bool ignored;        /* nothing that this process does */
@@ -151,9 +155,14 @@ static const char *path_of(int fd, char path[4096])
     return path;
 }
 
+static bool is_under(const char *path)
+{
+    return !inside && under && !strncmp(path, under, strlen(under));
+}
+
 static bool watched(const char *path)
 {
-    return record && !inside && under && !strncmp(path, under, strlen(under));
+    return record && is_under(path);
 }
 
 /* With the bytes that belong to it: several threads may write. */
@@ -189,7 +198,7 @@ static void note(const char *format, ...)
 __attribute__((constructor)) static void begin(void)
 {
     const char *fail = getenv("SB_CALLS_FAIL"), *to = getenv("SB_CALLS_RECORD");
-    const char *who = getenv("SB_CALLS_WHO");
+    const char *who = getenv("SB_CALLS_WHO"), *slow = getenv("SB_CALLS_SLOW");
     char name[32];
     inside++;
     if (strncmp(program_invocation_short_name, "shardbert", 9) != 0 || (who && !has_words(who))) {
@@ -204,6 +213,7 @@ __attribute__((constructor)) static void begin(void)
             if (!strcmp(names[i], name))
                 fail_call = i;
     under = getenv("SB_CALLS_UNDER");
+    slow_ms = atol(slow ? slow : "0");
     if (to) {
         FILE *(*open_stream)(const char *, const char *) = real("fopen");
         record = open_stream(to, "ae");
@@ -279,6 +289,8 @@ int fsync(int fd)
         return -1;
     if (record && fstat(fd, &st) == 0 && watched(path_of(fd, path)))
         note("%s %s\n", S_ISDIR(st.st_mode) ? "syncdir" : "sync", path);
+    if (slow_ms && is_under(path_of(fd, path)))
+        nanosleep(&(struct timespec){slow_ms / 1000, slow_ms % 1000 * 1000000}, NULL);
     return call(fd);
 }
 
