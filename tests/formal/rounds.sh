@@ -22,7 +22,7 @@ else
     echo "not ok the rules hold: '$found'"
     tail -5 "$work/pan.log"
 fi
-for rule in DEDUP FENCE ROUND STORED ATOMIC END; do
+for rule in DEDUP FENCE ROUND STORED ATOMIC KEPT END; do
     found=$(search "-D$rule=0")
     if [ "$found" = "errors: 1" ]; then
         echo "ok without $rule the model fails"
