@@ -172,7 +172,7 @@ def gone_on(run, at):
 
 def placed_at(run, at):
     """When the process that was started again was taken in; None: not yet."""
-    return next((t for t, text in run.texts(at) if "takes its place" in text or "joined" in text), None)
+    return next((t for t, e in list(run.events) if t >= at and e.get("event") in ("returned", "joined")), None)
 
 
 def summary(measured, **more):

@@ -30,9 +30,9 @@ begin() { # begin: the run, in the background
 # Two that wait for a coordinator which does not come; what they said is looked at in the end.
 alone=("$work/job.yaml" --servers 2 --workers 1 --index 1 --set threads=1 --set join_timeout_s=1)
 "$build/shardbert-ps" "${alone[@]}" --address "ipc://$work/nobody" --set "output_dir=$work/no-1" >"$work/lone-ps" 2>&1 &
-lone_ps=$!
+lone=($!)
 "$build/shardbert-worker" "${alone[@]}" --address "ipc://$work/nobody" --set "output_dir=$work/no-2" >"$work/lone-worker" 2>&1 &
-lone_worker=$!
+lone+=($!)
 
 exits "before the start" 66 "no run has begun there" "$build/shardbert" status "$out"
 mkdir -p "$out"
@@ -74,13 +74,14 @@ wait "$run_pid" 2>/dev/null
 check "killed with all of it" says "unfinished: it was killed; the same command goes on from step [1-9]" 1
 
 sed -i 's/^max_steps: .*/max_steps: 4/' "$work/job.yaml"
-run done "$build/shardbert" train "$work/job.yaml" --fresh
+run finished "$build/shardbert" train "$work/job.yaml" --fresh
 check "done: the results" says "^finished: the model is in" 1
 check "and an account of its own" grep -q "nothing was lost" "$work/status"
 
 for role in ps worker; do
-    pid=lone_$role rc=0
-    wait "${!pid}" || rc=$?
+    rc=0
+    wait "${lone[0]}" || rc=$?
+    lone=("${lone[@]:1}")
     is "a lone $role gives up" "$rc" 69
     check "having said for whom it waits" grep -q "waits for the coordinator at ipc://.* since . s, and gives up" "$work/lone-$role"
     check "and whose setting ends it" grep -q "nothing heard from the coordinator at ipc://.* (join_timeout_s)" "$work/lone-$role"
