@@ -51,7 +51,8 @@ static void again(void)
 static void on_signal(int number)
 {
     if (sb_stop_code) {
-        if (number == first_signal && now_ms() - first_ms > SAME_BREATH_MS)
+        /* SIGUSR1 is a scheduler's, which may repeat it. */
+        if (number == first_signal && number != SIGUSR1 && now_ms() - first_ms > SAME_BREATH_MS)
             again();
         return;
     }

@@ -1,7 +1,7 @@
 /*
  * SIGTERM, SIGUSR1, Ctrl-C and a terminal that is closed ask for a checkpoint and an end.  The same
- * one again leaves at once, and so does the end of the grace time: what is on the disk is whole at
- * every moment, and the same command goes on from there.
+ * one again (but SIGUSR1) leaves at once, and so does the end of the grace time: what is on the
+ * disk is whole at every moment, and the same command goes on from there.
  */
 #ifndef SB_SIGNALS_H
 #define SB_SIGNALS_H

@@ -663,6 +663,8 @@ void sb_server_stop(struct sb_server *server, int code)
 {
     if (server->is_coordinator)
         sb_coordinator_stop(&server->coordinator, code);
+    else if (server->state == GREETING)
+        end(server, code, "stopped before it had joined");
     /* The others end when the coordinator says so: a signal to all of a group reaches it as well.
      */
 }

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PUMP_MS = 20, GRADS_MAX = 32, SAY_AFTER_S = 4 };
+enum { PUMP_MS = 20, GRADS_MAX = 32, SAY_AFTER_S = 4, LEAVE_AFTER_S = 1 };
 
 /* A gradient buffer: free, being filled, or lent to the client until all its parts are
  * acknowledged. */
@@ -167,6 +167,10 @@ static int check_silence(struct worker *w, struct sb_err *err)
         w->said_waiting = true;
         sb_log_waiting(address, silent, limit);
     }
+    /* Who would tell us to end may be gone already, or not have come yet. */
+    if (joining && w->stopping && silent > LEAVE_AFTER_S)
+        return sb_err_set(err, (enum sb_err_code) * w->options->stop_code,
+                          "stopped before it had joined");
     if (silent <= limit)
         return 0;
     return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator%s%s for %.0f s (%s)",
