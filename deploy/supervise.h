@@ -4,10 +4,10 @@
  *
  * What becomes of a process that ends before the run does:
  *
- *   killed by a signal                         started again
- *   69 peer lost, 70 our bug, 75 try again     started again; 69 of the coordinator is the run's
- * end 0, 130, 143                                has left, and is not missed 64 to 68, 71 to 74, 76
- * to 78               ends the run: the next start would meet the same
+ *   killed by a signal                      started again
+ *   69 peer lost, 70 our bug, 75 try again  started again; 69 of the coordinator is the run's end
+ *   0, 130, 143                             has left, and is not missed
+ *   64 to 68, 71 to 74, 76 to 78            ends the run: the next start would meet the same
  *
  * Each process is started again max_restarts times, restart_delay_ms after its end and twice as
  * long each time.  Who is told by the coordinator to end says so by SB_EXIT_TOLD and is not started
