@@ -58,6 +58,8 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         if (got > 0) {
             silence.heard_ns = sb_clock_ns();
             sb_server_handle(server, silence.heard_ns, peer, &msg, &out);
+        } else {
+            sb_server_rest(server);
         }
         if (*stop_code && !stopping) {
             stopping = true;

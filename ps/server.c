@@ -42,6 +42,7 @@ struct sb_server {
     bool finite;
     uint32_t bad_part;
     struct sb_saver saver;
+    uint64_t rested_step; /* at which rows were brought up to date early */
     struct sb_err load_err;
     uint64_t sent_ns, heard_ns, status_ns; /* heard: the coordinator */
     uint64_t refused_count;                /* messages */
@@ -657,6 +658,19 @@ void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox 
     deliver_own(server, now_ns, first, out);
     if (server->is_coordinator)
         tell_status(server, now_ns);
+}
+
+/* Workers compute now, and wait for nothing; at the end of the step they would wait for this. */
+void sb_server_rest(struct sb_server *server)
+{
+    struct sb_shard *shard = server->shard;
+    uint64_t every = server->options.job->save_steps;
+    if (!shard || !sb_shard_seeded(shard) || !every || (shard->step + 1) % every != 0 ||
+        server->rested_step == shard->step)
+        return;
+    server->rested_step = shard->step;
+    sb_saver_drop_written(&server->saver);
+    sb_shard_catch_up(shard);
 }
 
 void sb_server_stop(struct sb_server *server, int code)

@@ -97,6 +97,9 @@ void sb_server_handle(struct sb_server *server, uint64_t now_ns, uint64_t peer, 
                       struct sb_outbox *out);
 /* Resends what is due and checks deadlines.  Call at least every 50 ms. */
 void sb_server_tick(struct sb_server *server, uint64_t now_ns, struct sb_outbox *out);
+/* Nobody has wanted anything for a moment: what the checkpoint after this step needs may be done.
+ */
+void sb_server_rest(struct sb_server *server);
 /* Asks for a checkpoint and an end; the running step is given up; code is what all will exit with
  * (130, 143). */
 void sb_server_stop(struct sb_server *server, int code);

@@ -548,7 +548,7 @@ static void replay_tile(void *context, size_t tile, size_t thread)
                             &shard->groups[p->group].log);
 }
 
-static void replay_all_rows(struct sb_shard *shard)
+void sb_shard_catch_up(struct sb_shard *shard)
 {
     sb_pool_run(shard->pool, shard->lazy_count, replay_tile, shard);
     for (size_t i = 0; i < shard->group_count; i++)
@@ -578,7 +578,7 @@ struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
         return NULL;
     if (!rows_frame) {
         if (is_lazy(p) && behind(shard, p))
-            replay_all_rows(shard); /* whoever wants one part whole wants the others next */
+            sb_shard_catch_up(shard); /* whoever wants one part whole wants the others next */
         return sb_frame_keep(p->weights);
     }
     const uint32_t *rows = rows_frame->data;
@@ -624,7 +624,7 @@ static struct sb_frame *keep_if_any(struct sb_frame *frame)
 void sb_shard_snapshot(struct sb_shard *shard, struct sb_ckpt_state *state, struct sb_frame ***held)
 {
     sb_assert(sb_shard_seeded(shard));
-    replay_all_rows(shard);
+    sb_shard_catch_up(shard);
     describe(shard, state);
     struct sb_frame **next = *held = sb_calloc(3 * shard->mine_count + 1, sizeof(**held));
     for (size_t i = 0; i < shard->mine_count; i++) {

@@ -125,6 +125,9 @@ bool sb_shard_rows_valid(const struct sb_shard *shard, uint32_t part, const stru
 struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
                                   const struct sb_frame *rows);
 
+/* Brings all rows up to date now: the same bits, and a snapshot that follows takes less long. */
+void sb_shard_catch_up(struct sb_shard *shard);
+
 /*
  * Describes all parts for writing, as they are now (all rows are brought up to date), whatever
  * becomes of them afterwards: held [3 * part_count] are references that keep w, m and v of the

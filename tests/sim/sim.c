@@ -807,6 +807,7 @@ void sim_run(const struct sim_options *options, struct sim_result *result)
             if (!sim.servers[i])
                 continue;
             sb_server_tick(sim.servers[i], sim.now_ns, &out);
+            sb_server_rest(sim.servers[i]);
             transmit(&sim, i, &out);
         }
         if (options->disk)
