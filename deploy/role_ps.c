@@ -33,7 +33,9 @@ int main(int argc, char **argv)
         if (server)
             code = sb_ps_loop(server, place.net, role.report.metrics, &sb_stop_code, &limits, &err);
         sb_watchdog_end();
-        role.told = server && sb_server_over(server, NULL) >= 0;
+        /* Who was refused may be alone on its host, and not see what the coordinator says. */
+        role.told = server && sb_server_over(server, NULL) >= 0 &&
+                    (role.args.child || !sb_server_was_refused(server));
         sb_server_free(&server);
     }
     if (code < 0)

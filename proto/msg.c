@@ -62,6 +62,11 @@ void sb_frame_drop(struct sb_frame **frame)
     free(old);
 }
 
+bool sb_frame_shared(const struct sb_frame *frame)
+{
+    return atomic_load_explicit(&frame->references, memory_order_acquire) > 1;
+}
+
 /* ---- making ---- */
 
 uint64_t sb_msg_job(const char *canonical)

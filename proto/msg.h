@@ -43,6 +43,8 @@ struct sb_frame *sb_frame_over(void *data, size_t bytes, void (*release)(struct 
                                void *hint);
 struct sb_frame *sb_frame_keep(struct sb_frame *frame);
 void sb_frame_drop(struct sb_frame **frame);
+/* Somebody else holds it as well: where that is the net, it is not sent yet. */
+bool sb_frame_shared(const struct sb_frame *frame);
 
 struct sb_msg {
     uint8_t *head;

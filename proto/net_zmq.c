@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <zmq.h>
@@ -27,7 +28,9 @@
 #endif
 
 enum {
-    IDENTITY_BYTES = 9,     /* 'P' and the peer's number, big-endian */
+    /* 'P' and the peer's number, big-endian; of a server also random bytes of its process. */
+    IDENTITY_BYTES = 9,
+    FULL_IDENTITY_BYTES = IDENTITY_BYTES + 8,
     QUEUE_MESSAGES = 16384, /* per peer and direction; heads and references, not gradients */
     LINGER_MS = 500,        /* enough for the last FINISH and BYE */
     RECONNECT_MS = 20,
@@ -40,6 +43,7 @@ enum {
     ALIGNMENT = sizeof(double),
     ENDPOINT_BYTES = 512,
     PARTS_MAX = 1 + SB_FRAMES_MAX,
+    SERVERS_MAX = 1024,
 };
 
 struct dealer {
@@ -48,11 +52,25 @@ struct dealer {
     char endpoint[ENDPOINT_BYTES];
 };
 
+/*
+ * Two processes may have the number of one server: one that was cut off, and the one that has taken
+ * its place.  If they had one identity too, each would take the other's connection over, again and
+ * again.  So it is longer than the number, and what is sent to the number goes to the process that
+ * was heard last.
+ */
+struct process {
+    uint64_t peer;
+    uint8_t identity[FULL_IDENTITY_BYTES];
+};
+
 struct net_zmq {
     struct sb_net net; /* first: the one is the other */
     void *context;
     void *router; /* NULL: nobody connects to us */
     uint64_t self;
+    uint8_t identity[FULL_IDENTITY_BYTES];
+    struct process *processes; /* of servers */
+    size_t process_count;
     uint32_t timeout_ms;
     char endpoint[ENDPOINT_BYTES];
     struct dealer *dealers;
@@ -68,6 +86,11 @@ static struct net_zmq *zmq_of(struct sb_net *net)
 
 /* ---- identities ---- */
 
+static size_t identity_bytes(uint64_t peer)
+{
+    return peer & SB_PEER_WORKER_BIT ? IDENTITY_BYTES : FULL_IDENTITY_BYTES;
+}
+
 static void write_identity(uint8_t identity[IDENTITY_BYTES], uint64_t peer)
 {
     identity[0] = 'P';
@@ -75,14 +98,41 @@ static void write_identity(uint8_t identity[IDENTITY_BYTES], uint64_t peer)
         identity[1 + i] = (uint8_t)(peer >> (56 - 8 * i));
 }
 
-static bool read_identity(const zmq_msg_t *part, uint64_t *peer)
+static struct process *find_process(struct net_zmq *net, uint64_t peer)
+{
+    for (size_t i = 0; i < net->process_count; i++)
+        if (net->processes[i].peer == peer)
+            return &net->processes[i];
+    return NULL;
+}
+
+static void remember_process(struct net_zmq *net, uint64_t peer, const uint8_t *identity)
+{
+    struct process *process = find_process(net, peer);
+    if (!process && net->process_count == SERVERS_MAX)
+        return; /* nobody has so many: these are none of ours */
+    if (!process) {
+        net->processes =
+            sb_realloc(net->processes, (net->process_count + 1) * sizeof(*net->processes));
+        process = &net->processes[net->process_count++];
+        process->peer = peer;
+    }
+    memcpy(process->identity, identity, FULL_IDENTITY_BYTES);
+}
+
+static bool read_identity(struct net_zmq *net, const zmq_msg_t *part, uint64_t *peer)
 {
     const uint8_t *identity = zmq_msg_data((zmq_msg_t *)part);
-    if (zmq_msg_size(part) != IDENTITY_BYTES || identity[0] != 'P')
+    size_t bytes = zmq_msg_size(part);
+    if (bytes < IDENTITY_BYTES || identity[0] != 'P')
         return false;
     *peer = 0;
     for (int i = 0; i < 8; i++)
         *peer = *peer << 8 | identity[1 + i];
+    if (bytes != identity_bytes(*peer))
+        return false;
+    if (bytes == FULL_IDENTITY_BYTES)
+        remember_process(net, *peer, identity);
     return true;
 }
 
@@ -145,8 +195,12 @@ static int net_send(struct sb_net *base, uint64_t peer, struct sb_msg **msg, str
         goto sent; /* not connected: dropped */
     if (!dealer) {
         uint8_t identity[IDENTITY_BYTES];
+        const struct process *process = find_process(net, peer);
         write_identity(identity, peer);
-        copy_part(&parts[count++], identity, sizeof(identity));
+        if (process)
+            copy_part(&parts[count++], process->identity, FULL_IDENTITY_BYTES);
+        else
+            copy_part(&parts[count++], identity, IDENTITY_BYTES); /* a server: not heard yet */
     }
     copy_part(&parts[count++], (*msg)->head, (*msg)->head_bytes);
     for (size_t i = 0; i < (*msg)->frame_count; i++)
@@ -232,7 +286,7 @@ static int receive(struct net_zmq *net, void *socket, uint64_t *peer, struct sb_
         *again = true;
         more = zmq_msg_more(&part);
         if (from_router && index == 0) {
-            good = read_identity(&part, peer);
+            good = read_identity(net, &part, peer);
             zmq_msg_close(&part);
         } else if (count < PARTS_MAX) {
             parts[count++] = part;
@@ -315,6 +369,7 @@ static void net_free(struct sb_net *base)
         continue; /* waits for LINGER_MS at most */
     free(net->dealers);
     free(net->items);
+    free(net->processes);
     free(net);
 }
 
@@ -352,9 +407,8 @@ static void *open_socket(struct net_zmq *net, int type, struct sb_err *err)
         sb_err_set(err, SB_ERR_IO, "no more sockets: %s", zmq_strerror(errno));
         return NULL;
     }
-    uint8_t identity[IDENTITY_BYTES];
-    write_identity(identity, net->self);
-    sb_assert(zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity, sizeof(identity)) == 0);
+    sb_assert(zmq_setsockopt(socket, ZMQ_ROUTING_ID, net->identity, identity_bytes(net->self)) ==
+              0);
     int64_t largest = SB_FRAME_BYTES_MAX;
     sb_assert(zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof(largest)) == 0);
     set_int(socket, ZMQ_LINGER, LINGER_MS);
@@ -453,6 +507,9 @@ int sb_net_zmq_new(struct sb_net **out, uint64_t self, const char *endpoint, uin
     struct net_zmq *net = sb_calloc(1, sizeof(*net));
     net->net.ops = &ops;
     net->self = self;
+    write_identity(net->identity, self);
+    while (getrandom(net->identity + IDENTITY_BYTES, FULL_IDENTITY_BYTES - IDENTITY_BYTES, 0) < 0)
+        sb_assert(errno == EINTR);
     net->timeout_ms = timeout_ms;
     net->context = zmq_ctx_new();
     net->items = sb_calloc(1, sizeof(*net->items));

@@ -69,13 +69,14 @@ static void send_finish(struct sb_coordinator *c, uint64_t peer, struct sb_outbo
     sb_coordinator_send(c, out, peer, &head, c->finish_text);
 }
 
-void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, int code, const char *sentence,
-                           struct sb_outbox *out)
+void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, const char *name, int code,
+                           const char *sentence, struct sb_outbox *out)
 {
     Sb__Head head = SB__HEAD__INIT;
     Sb__Refuse refuse = SB__REFUSE__INIT;
     refuse.code = (uint32_t)code;
     refuse.sentence = (char *)(uintptr_t)sentence;
+    refuse.name = (char *)(uintptr_t)name;
     head.body_case = SB__HEAD__BODY_REFUSE;
     head.refuse = &refuse;
     sb_coordinator_send(c, out, peer, &head, NULL);
@@ -90,8 +91,8 @@ static void send_finish_to_workers(struct sb_coordinator *c, struct sb_outbox *o
         if (c->workers[i].welcomed)
             send_finish(c, c->members.workers[i].peer, out);
         else
-            sb_coordinator_refuse(c, c->members.workers[i].peer, c->finish_code, c->finish_sentence,
-                                  out);
+            sb_coordinator_refuse(c, c->members.workers[i].peer, c->members.workers[i].name,
+                                  c->finish_code, c->finish_sentence, out);
     }
 }
 
@@ -102,11 +103,15 @@ static void send_finish_to_servers(struct sb_coordinator *c, struct sb_outbox *o
             send_finish(c, i, out);
 }
 
+/* One who is slow may be so for the network alone, and hears FINISH late: it is waited for a
+ * little.
+ */
 static bool workers_gone(const struct sb_coordinator *c)
 {
+    bool waited = c->finish_rounds >= ROUNDS;
     for (uint32_t i = 0; i < c->members.workers_here; i++)
         if (!c->workers[i].bye && c->workers[i].welcomed && !c->members.workers[i].lost &&
-            (!c->workers[i].slow || i == c->lease))
+            (!c->workers[i].slow || !waited || i == c->lease))
             return false;
     return true;
 }

@@ -198,8 +198,8 @@ void sb_coordinator_begin_reload(struct sb_coordinator *c, struct sb_outbox *out
 void sb_coordinator_go_on_reloading(struct sb_coordinator *c, struct sb_outbox *out);
 
 /* coordinator_finish.c */
-void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, int code, const char *sentence,
-                           struct sb_outbox *out);
+void sb_coordinator_refuse(struct sb_coordinator *c, uint64_t peer, const char *name, int code,
+                           const char *sentence, struct sb_outbox *out);
 void sb_coordinator_finish(struct sb_coordinator *c, int code, const char *sentence,
                            struct sb_outbox *out);
 void sb_coordinator_take_bye(struct sb_coordinator *c, uint64_t peer, struct sb_outbox *out);

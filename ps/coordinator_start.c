@@ -326,7 +326,8 @@ static bool hello_at_the_end(struct sb_coordinator *c, uint64_t peer, const Sb__
              !strcmp(c->members.servers[peer].name, hello->name))
         return true; /* it hears of the end in its turn */
     else
-        sb_coordinator_refuse(c, peer, c->finish_code || is_server ? c->finish_code : SB_ERR_PEER,
+        sb_coordinator_refuse(c, peer, hello->name,
+                              c->finish_code || is_server ? c->finish_code : SB_ERR_PEER,
                               c->finish_code ? c->finish_sentence : "the run is over", out);
     return true;
 }
@@ -343,7 +344,7 @@ void sb_coordinator_take_hello(struct sb_coordinator *c, uint64_t peer, const Sb
         sb_coordinator_tell(
             c,
             (struct sb_event){.kind = SB_EVENT_REFUSED, .text = err.text, .code = (int)err.code});
-        sb_coordinator_refuse(c, peer, (int)err.code, err.text, out);
+        sb_coordinator_refuse(c, peer, hello->name, (int)err.code, err.text, out);
         return;
     case SB_MEMBERS_KNOWN: {
         uint32_t worker = sb_members_find_worker(&c->members, peer);

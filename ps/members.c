@@ -217,8 +217,10 @@ static enum sb_members_answer join_server(struct sb_members *members, uint64_t p
             !strcmp(server->name, hello->name))
             return SB_MEMBERS_KNOWN;
         if (hello->life == server->life && !server->lost) {
-            sb_err_set(err, SB_ERR_CONFIG, "%s and %s are both server %" PRIu32, server->name,
-                       hello->name, hello->index);
+            sb_err_set(err, SB_ERR_TRY_AGAIN,
+                       "%s has the place of server %" PRIu32
+                       "; %s may take it when the other is silent for worker_timeout_s",
+                       server->name, hello->index, hello->name);
             return SB_MEMBERS_REFUSED;
         }
         keep_name(&server->address, hello->address, gone);

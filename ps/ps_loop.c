@@ -8,35 +8,32 @@
 enum { TICK_MS = 20, SAY_AFTER_S = 4 };
 
 struct silence {
-    uint64_t born_ns, heard_ns; /* heard: anybody */
+    uint64_t born_ns;
     bool said;
 };
 
 /*
- * A coordinator that was never heard is waited for as long as a worker waits for it: a little
- * longer than it waits itself, so that it can say who is missing.
+ * A coordinator that is not heard is waited for as long as a worker waits for it: a little longer
+ * than it waits itself, so that it can say who is missing.  That workers speak to us leads to
+ * nothing without it.
  */
 static int check_silence(struct silence *silence, const struct sb_server *server,
                          const struct sb_ps_limits *limits, struct sb_err *err)
 {
-    uint64_t now_ns = sb_clock_ns();
-    bool joining = sb_server_heard_ns(server, now_ns) == 0;
-    double waited = (double)(now_ns - silence->born_ns) * 1e-9;
-    double silent = (double)(now_ns - silence->heard_ns) * 1e-9;
+    uint64_t now_ns = sb_clock_ns(), heard_ns = sb_server_heard_ns(server, now_ns);
+    bool joining = heard_ns == 0;
+    double silent = (double)(now_ns - (joining ? silence->born_ns : heard_ns)) * 1e-9;
+    double limit = (joining ? limits->join_s : limits->step_s) + SB_PS_PATIENCE_S;
     const char *at = *limits->coordinator ? " at " : "";
-    if (joining && waited > SAY_AFTER_S && !silence->said) {
+    if (joining && silent > SAY_AFTER_S && !silence->said) {
         silence->said = true;
-        sb_log_waiting(limits->coordinator, waited, limits->join_s + SB_PS_PATIENCE_S);
+        sb_log_waiting(limits->coordinator, silent, limit);
     }
-    if (joining && waited > limits->join_s + SB_PS_PATIENCE_S)
-        return sb_err_set(err, SB_ERR_PEER,
-                          "nothing heard from the coordinator%s%s for %.0f s (join_timeout_s)", at,
-                          limits->coordinator, waited);
-    if (silent > limits->join_s + limits->step_s + SB_PS_PATIENCE_S)
-        return sb_err_set(
-            err, SB_ERR_PEER,
-            "nothing heard from anybody for %.0f s (step_timeout_s and join_timeout_s)", silent);
-    return 0;
+    if (silent <= limit)
+        return 0;
+    return sb_err_set(err, SB_ERR_PEER, "nothing heard from the coordinator%s%s for %.0f s (%s)",
+                      at, limits->coordinator, silent,
+                      joining ? "join_timeout_s" : "step_timeout_s");
 }
 
 int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *metrics,
@@ -45,7 +42,7 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
 {
     struct sb_outbox out = {0};
     uint64_t sent = 0, received = 0, refused = 0;
-    struct silence silence = {.born_ns = sb_clock_ns(), .heard_ns = sb_clock_ns()};
+    struct silence silence = {.born_ns = sb_clock_ns()};
     const char *text = NULL;
     bool stopping = false;
     int code = -1;
@@ -55,12 +52,10 @@ int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *
         int got = sb_net_recv(net, TICK_MS, &peer, &msg, err);
         if (got < 0)
             break;
-        if (got > 0) {
-            silence.heard_ns = sb_clock_ns();
-            sb_server_handle(server, silence.heard_ns, peer, &msg, &out);
-        } else {
+        if (got > 0)
+            sb_server_handle(server, sb_clock_ns(), peer, &msg, &out);
+        else
             sb_server_rest(server);
-        }
         if (*stop_code && !stopping) {
             stopping = true;
             sb_server_stop(server, *stop_code);

@@ -22,7 +22,7 @@ enum { SB_PS_PATIENCE_S = 5 };
 
 /*
  * Runs until the server says that it is over.  Returns its exit code; err says why when it is not
- * 0. A server that hears nothing for longer than the limits gives up (SB_ERR_PEER).
+ * 0. A server that does not hear the coordinator for longer than the limits gives up (SB_ERR_PEER).
  */
 int sb_ps_loop(struct sb_server *server, struct sb_net *net, struct sb_metrics *metrics,
                const volatile sig_atomic_t *stop_code, const struct sb_ps_limits *limits,

@@ -46,6 +46,7 @@ struct sb_server {
     struct sb_err load_err;
     uint64_t sent_ns, heard_ns, status_ns; /* heard: the coordinator */
     uint64_t refused_count;                /* messages */
+    bool refused;                          /* that is how it ended */
     int code;
     char text[1024];
 };
@@ -216,6 +217,8 @@ static void answer_wants(struct sb_server *server, struct sb_outbox *out)
     for (size_t i = 0; i < shard->mine_count; i++) {
         struct sb_msg *whole = NULL;
         while (sb_wants_take(&server->wants, shard->mine[i].id, shard->step, &want)) {
+            if (!want.rows)
+                sb_wants_note(&server->wants, want.part, shard->step, want.worker);
             if (want.rows || want.trace) {
                 sb_outbox_put(out, want.worker, make_weights(server, &want));
             } else {
@@ -304,12 +307,17 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
     if (want.rows && !sb_shard_rows_valid(shard, want.part, want.rows))
         return;
     sb_saver_drop_written(&server->saver);
-    if (sb_shard_seeded(shard) && want.step <= shard->step) {
-        sb_outbox_put(out, peer, make_weights(server, &want));
-        note_served(server, want.part, peer);
-    } else {
+    if (!sb_shard_seeded(shard) || want.step > shard->step) {
         sb_wants_add(&server->wants, &want);
+        return;
     }
+    /* On a slow line a worker asks again while the answer is still on its way out: a second one
+     * would only be in the way. */
+    bool again = !want.rows && !sb_wants_note(&server->wants, want.part, shard->step, peer);
+    if (again && !sb_saver_reads(&server->saver) && sb_shard_weights_shared(shard, want.part))
+        return;
+    sb_outbox_put(out, peer, make_weights(server, &want));
+    note_served(server, want.part, peer);
 }
 
 static void send_committed(struct sb_server *server, uint64_t step, struct sb_outbox *out)
@@ -517,8 +525,10 @@ static void take_from_coordinator(struct sb_server *server, uint64_t now_ns, con
         take_finish(server, head->finish, out);
         return;
     case SB__HEAD__BODY_REFUSE:
-        if (server->state != GREETING) /* then it is another's, or damaged */
+        /* Two processes may have one number: it is for the one that it names. */
+        if (strcmp(head->refuse->name, server->options.name) != 0)
             return;
+        server->refused = true;
         end(server, (int)head->refuse->code, head->refuse->sentence);
         return;
     default:
@@ -691,6 +701,11 @@ uint64_t sb_server_heard_ns(const struct sb_server *server, uint64_t now_ns)
 bool sb_server_ready(const struct sb_server *server)
 {
     return server->shard && sb_shard_seeded(server->shard);
+}
+
+bool sb_server_was_refused(const struct sb_server *server)
+{
+    return server->refused;
 }
 
 uint64_t sb_server_refused_count(const struct sb_server *server)

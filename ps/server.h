@@ -107,6 +107,8 @@ void sb_server_stop(struct sb_server *server, int code);
 uint64_t sb_server_heard_ns(const struct sb_server *server, uint64_t now_ns);
 /* It has its part of the weights. */
 bool sb_server_ready(const struct sb_server *server);
+/* It is over because it was, and not by the end of the run. */
+bool sb_server_was_refused(const struct sb_server *server);
 /* Received messages that were damaged, or of another version or job. */
 uint64_t sb_server_refused_count(const struct sb_server *server);
 /* -1 while running, else the exit code; text says why when it is not 0. */

@@ -570,6 +570,12 @@ static void replay_rows(struct sb_shard *shard, struct sb_shard_part *p, const u
                             &shard->groups[p->group].log);
 }
 
+bool sb_shard_weights_shared(const struct sb_shard *shard, uint32_t part)
+{
+    const struct sb_shard_part *p = find(shard, part);
+    return p && p->weights && !only_ours(p->weights);
+}
+
 struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
                                   const struct sb_frame *rows_frame)
 {

@@ -124,6 +124,8 @@ bool sb_shard_rows_valid(const struct sb_shard *shard, uint32_t part, const stru
  */
 struct sb_frame *sb_shard_weights(struct sb_shard *shard, uint32_t part,
                                   const struct sb_frame *rows);
+/* Somebody else holds the newest weights of the part: they are still being sent. */
+bool sb_shard_weights_shared(const struct sb_shard *shard, uint32_t part);
 
 /* Brings all rows up to date now: the same bits, and a snapshot that follows takes less long. */
 void sb_shard_catch_up(struct sb_shard *shard);

@@ -17,6 +17,7 @@ void sb_wants_release(struct sb_wants *wants)
         for (size_t i = 0; i < wants->parts[part].count; i++)
             sb_frame_drop(&wants->parts[part].items[i].rows);
         free(wants->parts[part].items);
+        free(wants->parts[part].answered);
     }
     free(wants->parts);
     *wants = (struct sb_wants){0};
@@ -59,4 +60,22 @@ bool sb_wants_take(struct sb_wants *wants, uint32_t part_index, uint64_t step, s
             return true;
         }
     return false;
+}
+
+bool sb_wants_note(struct sb_wants *wants, uint32_t part_index, uint64_t step, uint64_t worker)
+{
+    struct sb_wants_part *part = &wants->parts[part_index];
+    if (part->answered_step != step)
+        part->answered_count = 0;
+    part->answered_step = step;
+    for (size_t i = 0; i < part->answered_count; i++)
+        if (part->answered[i] == worker)
+            return false;
+    if (part->answered_count == part->answered_capacity) {
+        part->answered_capacity = part->answered_capacity ? 2 * part->answered_capacity : 4;
+        part->answered =
+            sb_realloc(part->answered, part->answered_capacity * sizeof(*part->answered));
+    }
+    part->answered[part->answered_count++] = worker;
+    return true;
 }

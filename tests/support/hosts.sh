@@ -112,7 +112,7 @@ delay() {
     local i
     hosts_slow=true
     for ((i = 1; i <= hosts_count; i++)); do
-        ip netns exec "$hosts_id-$i" "$work/delay" 5 "$1" "$2" "$i" 2>/dev/null &
+        ip netns exec "$hosts_id-$i" "$work/delay" 5 "$1" "$2" "$i" >/dev/null 2>&1 &
         hosts_delays+=($!)
         ip netns exec "$hosts_id-$i" iptables -A INPUT -i eth0 -j NFQUEUE --queue-num 5 --queue-bypass
     done

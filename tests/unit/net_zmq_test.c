@@ -206,7 +206,7 @@ static void what_is_no_message_is_dropped_and_counted(void **state)
     int linger = 0;
     zmq_setsockopt(foreign, ZMQ_LINGER, &linger, sizeof(linger));
     zmq_setsockopt(known, ZMQ_LINGER, &linger, sizeof(linger));
-    zmq_setsockopt(known, ZMQ_ROUTING_ID, "P\0\0\0\0\0\0\0\3", 9);
+    zmq_setsockopt(known, ZMQ_ROUTING_ID, "P\0\0\0\0\0\0\0\3process ", 17);
     assert_int_equal(zmq_connect(foreign, sb_net_zmq_endpoint(server)), 0);
     assert_int_equal(zmq_connect(known, sb_net_zmq_endpoint(server)), 0);
     raw_send(foreign, 1, 20);
@@ -233,6 +233,25 @@ static void what_is_no_message_is_dropped_and_counted(void **state)
     zmq_ctx_term(context);
     sb_net_free(&worker);
     sb_net_free(&server);
+}
+
+/* One that was cut off, and the one that has taken its place: neither shuts the other out. */
+static void two_processes_of_one_number_are_told_apart(void **state)
+{
+    (void)state;
+    struct sb_net *coordinator = listen_at(0, "tcp://127.0.0.1:0");
+    struct sb_net *old = connect_to(1, 0, sb_net_zmq_endpoint(coordinator));
+    struct sb_net *new = connect_to(1, 0, sb_net_zmq_endpoint(coordinator));
+    for (uint32_t round = 0; round < 20; round++) {
+        struct sb_net *speaker = round % 3 ? new : old;
+        send_part(speaker, 0, round, NULL);
+        expect_only(coordinator, 1, round);
+        send_part(coordinator, 1, 100 + round, NULL); /* to the one that spoke */
+        expect_only(speaker, 0, 100 + round);
+    }
+    sb_net_free(&old);
+    sb_net_free(&new);
+    sb_net_free(&coordinator);
 }
 
 static void a_server_that_comes_back_is_found_again(void **state)
@@ -362,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_wait_has_an_end),
         cmocka_unit_test(a_signal_ends_a_wait),
         cmocka_unit_test(what_is_no_message_is_dropped_and_counted),
+        cmocka_unit_test(two_processes_of_one_number_are_told_apart),
         cmocka_unit_test(a_server_that_comes_back_is_found_again),
         cmocka_unit_test(a_worker_that_comes_back_takes_its_name_over),
         cmocka_unit_test(another_endpoint_of_a_peer_replaces_the_first),
