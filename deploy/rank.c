@@ -1,13 +1,16 @@
 #include "rank.h"
 
 #include "arena.h"
+#include "clock.h"
 #include "signals.h"
 #include "supervise.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <mpi.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ADDRESS_BYTES = 256, PORT_TRIES = 8, POLL_MS = 5 };
+enum { ADDRESS_BYTES = 256, PORT_TRIES = 8, POLL_MS = 5, ASK_MS = 1000, ASK_EVERY_MS = 100 };
 
 static const char ANY_PORT_HERE[] = "tcp://127.0.0.1:*", ANY_PORT[] = "tcp://*:*";
 
@@ -175,6 +178,47 @@ static int agree(struct rank *rank, struct sb_err *err)
     return own_code >= 0 ? own_code : servers.code >= 0 ? servers.code : output.code;
 }
 
+/* ---- leaving ---- */
+
+/* Whether somebody listens at a tcp://HOST:PORT. */
+static bool listens(const char *address)
+{
+    char host[ADDRESS_BYTES];
+    const char *colon = strrchr(address, ':');
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *at = NULL;
+    bool does = false;
+    if (strncmp(address, "tcp://", 6) != 0 || colon < address + 6)
+        return false;
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - address - 6), address + 6);
+    if (getaddrinfo(host, colon + 1, &hints, &at) != 0)
+        return false;
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) {
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        int error = 0;
+        socklen_t size = sizeof(error);
+        int rc = connect(fd, at->ai_addr, at->ai_addrlen);
+        if (rc < 0 && errno == EINPROGRESS && poll(&ready, 1, ASK_MS) == 1 &&
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0)
+            rc = error ? -1 : 0;
+        does = rc == 0;
+        close(fd);
+    }
+    freeaddrinfo(at);
+    return does;
+}
+
+/*
+ * mpirun kills everybody a second after the first rank whose code is not 0.  So who has such a code
+ * leaves after the coordinator, which may still be at the checkpoint of this end.
+ */
+static void leave_after_coordinator(const struct rank *rank)
+{
+    double until = sb_clock_seconds() + rank->role->args.job.stop_grace_s;
+    while (!sb_stop_now && sb_clock_seconds() < until && listens(rank->address))
+        nanosleep(&(struct timespec){.tv_nsec = ASK_EVERY_MS * 1000000L}, NULL);
+}
+
 static int supervise(struct rank *rank, pid_t parent, struct sb_err *err)
 {
     struct sb_supervision s = {.args = &rank->role->args,
@@ -186,7 +230,12 @@ static int supervise(struct rank *rank, pid_t parent, struct sb_err *err)
                                .parent = parent};
     sb_signals_install(SB_SIGNALS_SUPERVISOR, 0);
     sb_signals_leave_at_once(false, "");
-    return sb_supervise(&s, err);
+    int code = sb_supervise(&s, err);
+    bool coordinates = rank->ward.is_server && rank->ward.index == 0;
+    /* With a text it is this rank that has given up, and the others are to end for it. */
+    if (code && !coordinates && !err->text[0])
+        leave_after_coordinator(rank);
+    return code;
 }
 
 int sb_rank_run(struct sb_role *role, bool is_server, struct sb_err *err)
