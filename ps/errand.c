@@ -1,5 +1,7 @@
 #include "errand.h"
 
+#include "beat.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -50,7 +52,8 @@ void sb_errand_carry_out(struct sb_errand *errand)
 static void *body(void *context)
 {
     struct sb_errand *errand = context;
-    if (errand->patient) /* of this thread alone; where it may not be done it is no loss */
+    sb_beat_stand_aside(); /* a disk that does not answer must not hide that its owner hangs */
+    if (errand->patient)   /* of this thread alone; where it may not be done it is no loss */
         setpriority(PRIO_PROCESS, 0, PATIENT_NICE);
     sb_errand_carry_out(errand);
     return NULL;

@@ -8,10 +8,17 @@ static _Atomic uint64_t beats;
 static atomic_int pauses;
 static atomic_int working[SB_BEAT_THREADS_MAX]; /* 0: free */
 static _Thread_local int place = -1;
+static _Thread_local bool aside;
+
+void sb_beat_stand_aside(void)
+{
+    aside = true;
+}
 
 void sb_beat(void)
 {
-    atomic_fetch_add_explicit(&beats, 1, memory_order_relaxed);
+    if (!aside)
+        atomic_fetch_add_explicit(&beats, 1, memory_order_relaxed);
 }
 
 uint64_t sb_beat_count(void)
@@ -21,13 +28,15 @@ uint64_t sb_beat_count(void)
 
 void sb_beat_pause(void)
 {
-    atomic_fetch_add(&pauses, 1);
+    if (!aside)
+        atomic_fetch_add(&pauses, 1);
 }
 
 void sb_beat_resume(void)
 {
     sb_beat(); /* what went before was no standstill */
-    atomic_fetch_sub(&pauses, 1);
+    if (!aside)
+        atomic_fetch_sub(&pauses, 1);
 }
 
 bool sb_beat_paused(void)

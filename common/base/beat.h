@@ -22,6 +22,10 @@ void sb_beat_pause(void);
 void sb_beat_resume(void);
 bool sb_beat_paused(void);
 
+/* From here on the calling thread neither beats nor pauses: others do not wait for it, and what it
+ * does says nothing about them. */
+void sb_beat_stand_aside(void);
+
 /* The calling thread works, until it leaves.  Those beyond SB_BEAT_THREADS_MAX are not watched. */
 void sb_beat_join(void);
 void sb_beat_leave(void);
