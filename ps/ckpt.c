@@ -604,7 +604,7 @@ static bool is_left_over(const char *folder)
     return ours > 0 && others == 0;
 }
 
-static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
+static int prune(void *context, const char *output_dir, uint64_t step, uint32_t keep, uint64_t also,
                  struct sb_err *err)
 {
     (void)context;
@@ -617,7 +617,7 @@ static int prune(void *context, const char *output_dir, uint32_t keep, uint64_t 
         char folder[SB_PATH_BYTES], path[SB_PATH_BYTES];
         sb_ckpt_folder(folder, output_dir, steps.items[i]);
         if (sb_file_exists(sb_path_join(path, folder, MANIFEST))) {
-            if (steps.items[i] != also && kept++ >= keep)
+            if (steps.items[i] <= step && steps.items[i] != also && kept++ >= keep)
                 rc = remove_folder(folder, err);
         } else if (is_left_over(folder)) {
             sb_dir_remove(folder, NULL); /* next time, if somebody still writes there */

@@ -114,11 +114,13 @@ struct sb_disk {
     int (*keep_account)(void *context, const char *output_dir, const struct sb_account *account);
     bool (*read_account)(void *context, const char *output_dir, struct sb_account *account);
     /*
-     * Keeps the newest `keep` checkpoints of output_dir that have a manifest, and that of step
-     * `also` (SB_CKPT_NONE: of no step) beside them, and removes what saves that came to no end
-     * have left: nothing may be under way.
+     * After the save of a step: keeps the newest `keep` checkpoints of output_dir up to that step
+     * that have a manifest, and that of step `also` (SB_CKPT_NONE: of no step) beside them, and
+     * removes what saves that came to no end have left: nothing may be under way.  Those of later
+     * steps did not verify when the run began, or come of a term that is over; they stay until the
+     * run has come so far, and keep nobody else's place.
      */
-    int (*prune)(void *context, const char *output_dir, uint32_t keep, uint64_t also,
+    int (*prune)(void *context, const char *output_dir, uint64_t step, uint32_t keep, uint64_t also,
                  struct sb_err *err);
     /* Runs it beside its owner, as sb_errand_start does.  All of the above may be called in it. */
     int (*start)(void *context, struct sb_errand *errand, struct sb_err *err);

@@ -38,7 +38,7 @@ void sb_coordinator_init(struct sb_coordinator *c, const struct sb_server_option
 
 void sb_coordinator_release(struct sb_coordinator *c)
 {
-    sb_coordinator_drop_save(c, NULL);
+    sb_coordinator_release_save(c);
     for (uint32_t i = 0; i < c->members.server_count; i++)
         free(c->servers[i].norms);
     free(c->servers);

@@ -156,6 +156,7 @@ struct sb_coordinator {
 
     char resume_folder[SB_PATH_BYTES];
     struct sb_coordinator_save save;
+    struct sb_save_ending *past; /* of a save that nobody wants any more; not over */
     uint64_t saved_step; /* last one written, tried or under way; UINT64_MAX: none */
     bool save_failed, said_left_out;
     double save_stall_s, save_write_s; /* of the last checkpoint; 0: not known yet */

@@ -154,8 +154,9 @@ void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb
                                struct sb_outbox *out);
 /* Is it over?  Is it waited for too long? */
 void sb_coordinator_watch_save(struct sb_coordinator *c, struct sb_outbox *out);
-/* Whatever is under way is not wanted any more; why, for a person, may be NULL. */
+/* Whatever is under way is not wanted any more; why, for a person. */
 void sb_coordinator_drop_save(struct sb_coordinator *c, const char *why);
+void sb_coordinator_release_save(struct sb_coordinator *c);
 /* FINISHING: servers are still needed for it. */
 bool sb_coordinator_save_holds_end(const struct sb_coordinator *c);
 

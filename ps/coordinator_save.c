@@ -21,6 +21,10 @@
  * Another one that comes due meanwhile is left out.  A run that stops, that ends, or whose
  * checkpoint of the best model comes due stands still (SAVING) until the one under way is over:
  * what it needs it cannot get from an older step.
+ *
+ * The errand of a save that was given up, or of a term that is over, may still sit in a disk that
+ * does not answer, and remove when it wakes what it takes for left behind: as long as it is not
+ * over it counts as one under way.
  */
 
 /* What ends a save, elsewhere: the manifest is written and older checkpoints go, or, if it failed,
@@ -32,7 +36,7 @@ struct sb_save_ending {
     struct sb_ckpt_manifest manifest;
     json_t *head; /* NULL: the run has none */
     uint32_t keep;
-    uint64_t also;
+    uint64_t also, began_ns;
     bool failed;             /* before: a server could not write; after: it does not exist */
     struct sb_err err, less; /* less: an older one is still there */
 };
@@ -58,11 +62,13 @@ static int publish(struct sb_save_ending *ending)
 }
 
 /* Nobody prunes for a term that is over: the next one may be reading the checkpoint that would go.
- */
+ * What is published too late to be known does no harm: it is what the next term would write. */
 static void run_ending(struct sb_errand *errand)
 {
     struct sb_save_ending *ending = (struct sb_save_ending *)errand;
     const struct sb_disk *disk = ending->disk;
+    if (sb_errand_unwanted(errand))
+        return;
     if (!ending->failed && publish(ending) < 0)
         ending->failed = true;
     if (sb_errand_unwanted(errand))
@@ -70,7 +76,8 @@ static void run_ending(struct sb_errand *errand)
     if (ending->failed)
         disk->discard(disk->context, ending->folder, NULL);
     else
-        disk->prune(disk->context, ending->output_dir, ending->keep, ending->also, &ending->less);
+        disk->prune(disk->context, ending->output_dir, ending->manifest.step, ending->keep,
+                    ending->also, &ending->less);
 }
 
 static void release_ending(struct sb_errand *errand)
@@ -102,6 +109,7 @@ static struct sb_save_ending *new_ending(struct sb_coordinator *c)
         .head = json_incref(c->save.head),
         .keep = c->job->save_total_limit,
         .also = c->save.best_step,
+        .began_ns = c->save.began_ns,
         .failed = c->save.failed,
     };
     snprintf(ending->folder, sizeof(ending->folder), "%s", c->save.folder);
@@ -138,25 +146,29 @@ static enum need save_need(const struct sb_coordinator *c)
 bool sb_coordinator_save_due(const struct sb_coordinator *c)
 {
     enum need need = save_need(c);
-    return need == NEEDED || (need == WOULD_BE_GOOD && !c->save.under_way);
+    return need == NEEDED || (need == WOULD_BE_GOOD && !c->save.under_way && !c->past);
 }
 
 bool sb_coordinator_save_awaited(const struct sb_coordinator *c)
 {
-    return c->save.under_way &&
-           (c->stop_code || sb_coordinator_at_end(c) || save_need(c) == NEEDED);
+    if (c->save.under_way && (c->stop_code || sb_coordinator_at_end(c)))
+        return true;
+    return (c->save.under_way || c->past) && save_need(c) == NEEDED;
 }
 
 void sb_coordinator_leave_out_save(struct sb_coordinator *c)
 {
     char text[256] = "";
-    if (!c->save.under_way || save_need(c) != WOULD_BE_GOOD || c->save.left_out == c->step)
+    const struct sb_coordinator_save *save = &c->save;
+    if ((!save->under_way && !c->past) || save_need(c) != WOULD_BE_GOOD ||
+        save->left_out == c->step)
         return;
     if (!c->said_left_out)
         snprintf(text, sizeof(text),
                  "the checkpoint of step %" PRIu64 " is left out, and further ones: that of step "
                  "%" PRIu64 " is still being written after %.1f s; training goes on",
-                 c->step, c->save.step, sb_coordinator_seconds(c, c->save.began_ns));
+                 c->step, save->under_way ? save->step : c->past->manifest.step,
+                 sb_coordinator_seconds(c, save->under_way ? save->began_ns : c->past->began_ns));
     c->save.left_out = c->step;
     c->said_left_out = true;
     c->save_ns = c->now_ns; /* by the clock the next one is due an interval from here */
@@ -212,13 +224,25 @@ bool sb_coordinator_save_kept(const struct sb_coordinator *c)
 
 /* ---- its end ---- */
 
+static void let_go(struct sb_save_ending **ending)
+{
+    struct sb_errand *errand = *ending ? &(*ending)->errand : NULL;
+    *ending = NULL;
+    sb_errand_let_go(&errand);
+}
+
 static void forget(struct sb_coordinator *c)
 {
-    struct sb_errand *errand = c->save.ending ? &c->save.ending->errand : NULL;
-    sb_errand_let_go(&errand);
+    if (c->save.ending && sb_errand_over(&c->save.ending->errand)) {
+        let_go(&c->save.ending);
+    } else if (c->save.ending) {
+        sb_errand_cancel(&c->save.ending->errand);
+        sb_assert(!c->past); /* else no save would have begun */
+        c->past = c->save.ending;
+    }
     json_decref(c->save.history);
     json_decref(c->save.head);
-    c->save = (struct sb_coordinator_save){.under_way = false};
+    c->save = (struct sb_coordinator_save){.under_way = false, .left_out = SB_CKPT_NONE};
 }
 
 /* A failed write costs this checkpoint and nothing else. */
@@ -311,10 +335,12 @@ void sb_coordinator_take_saved(struct sb_coordinator *c, uint64_t peer, const Sb
     sb_coordinator_commit_if_complete(c, out);
 }
 
-/* It stays away longer than anybody waits. */
+/* It stays away longer than anybody waits: the one under way, or the one that could not begin. */
 static void give_up(struct sb_coordinator *c)
 {
     char sentence[256];
+    if (!c->save.under_way)
+        c->save.step = c->saved_step = c->step;
     snprintf(sentence, sizeof(sentence), "it was not written within %u s (save_timeout_s)",
              c->job->save_timeout_s);
     if (!c->save.failed)
@@ -324,11 +350,18 @@ static void give_up(struct sb_coordinator *c)
 
 void sb_coordinator_watch_save(struct sb_coordinator *c, struct sb_outbox *out)
 {
-    if (!c->save.under_way)
+    bool waits = c->state == SB_COORDINATOR_SAVING;
+    if (c->past && sb_errand_over(&c->past->errand)) {
+        let_go(&c->past);
+        if (!c->save.under_way && waits)
+            sb_coordinator_go_on(c, out);
+        return;
+    }
+    if (!c->save.under_way && !(c->past && waits))
         return;
     struct sb_save_ending *ending = c->save.ending;
     if (ending && sb_errand_over(&ending->errand)) {
-        if (c->state == SB_COORDINATOR_SAVING)
+        if (waits)
             c->save.stall_s += sb_coordinator_seconds(c, c->began_ns);
         c->save.stall_s += c->save.kept_s;
         if (!ending->failed)
@@ -337,8 +370,7 @@ void sb_coordinator_watch_save(struct sb_coordinator *c, struct sb_outbox *out)
             say_failed(c, ending->err.text);
         forget(c);
         go_on_after(c, out);
-    } else if (c->state == SB_COORDINATOR_SAVING &&
-               sb_coordinator_seconds(c, c->began_ns) > c->job->save_timeout_s) {
+    } else if (waits && sb_coordinator_seconds(c, c->began_ns) > c->job->save_timeout_s) {
         give_up(c);
         go_on_after(c, out);
     }
@@ -346,9 +378,15 @@ void sb_coordinator_watch_save(struct sb_coordinator *c, struct sb_outbox *out)
 
 void sb_coordinator_drop_save(struct sb_coordinator *c, const char *why)
 {
-    if (c->save.under_way && !c->save.failed && why)
+    if (c->save.under_way && !c->save.failed)
         say_failed(c, why);
     forget(c);
+}
+
+void sb_coordinator_release_save(struct sb_coordinator *c)
+{
+    forget(c);
+    let_go(&c->past);
 }
 
 /* Servers are told of the end when it is over, or will not be. */

@@ -102,7 +102,10 @@ simulated() {
 check "nor does a simulated cluster hide it" simulated fencing "ledger: .* was applied in term"
 
 # Manifests: what a power cut may leave (crash_states.sh), and a byte that has changed.
-micro_job saved classify "$work/kept" "save_steps: 2" "save_total_limit: 2"
+# As there, each of these checkpoints has been waited for by the end, however busy the machine.
+micro_job saved classify "$work/kept" "save_steps: 2" "save_total_limit: 2" "eval_steps: 2" \
+    "load_best_model_at_end: true" "metric_for_best_model: loss"
+sed -i 's/^learning_rate: .*/learning_rate: 1.0e-4/' "$work/saved.yaml"
 # record PROGRAMS: a run whose checkpoints are recorded in $work/record.
 record() {
     rm -rf "$work/kept" "$work/record"

@@ -17,7 +17,7 @@ common=("$work/job.yaml" --servers 1 --address="ipc://$work/socket" --set thread
 # said WORDS: waits until the coordinator has said so.
 said() {
     local i
-    for ((i = 0; i < 600; i++)); do
+    for ((i = 0; i < 6000; i++)); do
         grep -q "$1" "$log" && return 0
         read -rt 0.05 <> <(:)
     done
@@ -29,7 +29,7 @@ start() { # start INDEX: a worker; its pid is in pids[INDEX]
 }
 
 : >"$log"
-timeout 100 "$build/shardbert-ps" "${common[@]}" --workers 2 --index 0 --bind="ipc://$work/socket" >"$log" 2>&1 &
+timeout 600 "$build/shardbert-ps" "${common[@]}" --workers 2 --index 0 --bind="ipc://$work/socket" >"$log" 2>&1 &
 server=$!
 start 0
 start 1

@@ -632,7 +632,11 @@ static void crash(struct sim *sim)
             sb_server_over(sim->servers[0] ? sim->servers[0] : *server, NULL) >= 0 ||
             (victim == 0 && a_worker_has_left(sim)))
             return;
+        if (o->disk)
+            sim_disk_before_a_death(o->disk);
         sb_server_free(server);
+        if (o->disk)
+            sim_disk_after_a_death(o->disk);
         sim->lives[victim].back_ns = back_ns;
         sim->result->restarted_servers++;
     } else {

@@ -107,6 +107,9 @@ void sim_disk_fail_writes(struct sb_disk *disk, unsigned count);
 /* The state of this step is never written. */
 void sim_disk_fail_step(struct sb_disk *disk, uint64_t step);
 void sim_disk_fail_starts(struct sb_disk *disk, unsigned count);
+/* Around the end of a process: what becomes unwanted in between was its own, and ends with it. */
+void sim_disk_before_a_death(struct sb_disk *disk);
+void sim_disk_after_a_death(struct sb_disk *disk);
 /* Does what is due; and, when all processes are gone, forgets what is left. */
 void sim_disk_turn(struct sb_disk *disk, uint64_t now_ns);
 void sim_disk_end(struct sb_disk *disk);

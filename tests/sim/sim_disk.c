@@ -3,7 +3,8 @@
  *
  * What is to be done beside the training is done later, all at once: by then other steps may be
  * committed, processes dead, and terms over.  Now and then the work of one who is dead, or whom
- * nobody wants any more, is done all the same: somebody may be too late to know.
+ * nobody wants any more, is done all the same: somebody may be too late to know.  Who lives may
+ * even have asked whether he is wanted long before he does what he then does.
  */
 #include "arena.h"
 #include "sim.h"
@@ -36,6 +37,7 @@ struct store {
     struct task {
         struct sb_errand *errand;
         uint64_t due_ns;
+        bool unwanted; /* before somebody died */
     } * tasks;
     size_t task_count;
     uint64_t now_ns, random, slowest_ms;
@@ -207,8 +209,8 @@ static int store_discard(void *context, const char *folder, struct sb_err *err)
     return 0;
 }
 
-static int store_prune(void *context, const char *output_dir, uint32_t keep, uint64_t also,
-                       struct sb_err *err)
+static int store_prune(void *context, const char *output_dir, uint64_t step, uint32_t keep,
+                       uint64_t also, struct sb_err *err)
 {
     (void)output_dir, (void)err;
     struct store *store = context;
@@ -218,9 +220,10 @@ static int store_prune(void *context, const char *output_dir, uint32_t keep, uin
     for (;;) {
         size_t oldest = SIZE_MAX, others = 0;
         for (size_t i = 0; i < store->count; i++) {
-            others += store->items[i].step != also;
-            if (store->items[i].step != also &&
-                (oldest == SIZE_MAX || store->items[i].step < store->items[oldest].step))
+            if (store->items[i].step > step || store->items[i].step == also)
+                continue;
+            others++;
+            if (oldest == SIZE_MAX || store->items[i].step < store->items[oldest].step)
                 oldest = i;
         }
         if (others <= keep)
@@ -256,8 +259,8 @@ static int store_start(void *context, struct sb_errand *errand, struct sb_err *e
     }
     uint64_t most_ms = draw(store) % 4 ? 1 + store->slowest_ms / 10 : 1 + store->slowest_ms;
     store->tasks = sb_realloc(store->tasks, (store->task_count + 1) * sizeof(*store->tasks));
-    store->tasks[store->task_count++] =
-        (struct task){errand, store->now_ns + draw(store) % most_ms * UINT64_C(1000000)};
+    store->tasks[store->task_count++] = (struct task){
+        .errand = errand, .due_ns = store->now_ns + draw(store) % most_ms * UINT64_C(1000000)};
     return 0;
 }
 
@@ -283,7 +286,32 @@ void sim_disk_turn(struct sb_disk *disk, uint64_t now_ns)
         store->tasks[i] = store->tasks[--store->task_count];
         if (sb_errand_unwanted(errand) && draw(store) % 2)
             errand->run = do_nothing;
+        else if (draw(store) % 2)
+            atomic_store(&errand->unwanted, false); /* as it was when he asked */
         sb_errand_carry_out(errand);
+    }
+}
+
+void sim_disk_before_a_death(struct sb_disk *disk)
+{
+    struct store *store = (struct store *)disk;
+    for (size_t i = 0; i < store->task_count; i++)
+        store->tasks[i].unwanted = sb_errand_unwanted(store->tasks[i].errand);
+}
+
+/* What was under way has just been done, or never is. */
+void sim_disk_after_a_death(struct sb_disk *disk)
+{
+    struct store *store = (struct store *)disk;
+    for (size_t i = store->task_count; i-- > 0;) {
+        struct task task = store->tasks[i];
+        if (task.unwanted || !sb_errand_unwanted(task.errand))
+            continue;
+        store->tasks[i] = store->tasks[--store->task_count];
+        if (draw(store) % 2)
+            task.errand->run = do_nothing;
+        atomic_store(&task.errand->unwanted, false);
+        sb_errand_carry_out(task.errand);
     }
 }
 

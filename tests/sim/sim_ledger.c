@@ -50,9 +50,13 @@ static void take_term(struct sim_ledger *ledger, const struct sb_entry *entry)
         complain(ledger, "term %" PRIu32 " began after term %" PRIu32, entry->term, ledger->term);
     if (ledger->first_step == UINT64_MAX)
         ledger->first_step = ledger->step = entry->step;
-    if (entry->step < ledger->first_step || entry->step > ledger->step)
+    /* Further than the last term: its checkpoint came to its end when that one had begun. */
+    ledger->went_on |= entry->step > ledger->step;
+    if (ledger->step > ledger->furthest)
+        ledger->furthest = ledger->step;
+    if (entry->step < ledger->first_step || entry->step > ledger->furthest)
         complain(ledger, "term %" PRIu32 " begins at step %" PRIu64 ", but %" PRIu64 " were done",
-                 entry->term, entry->step, ledger->step);
+                 entry->term, entry->step, ledger->furthest);
     ledger->term = entry->term;
     ledger->step = entry->step;
     ledger->server_count = (uint32_t)entry->count;
@@ -185,7 +189,8 @@ void sim_ledger_finish(struct sim_ledger *ledger)
     for (uint64_t step = first; step < ledger->step; step++) {
         const struct sim_ledger_decision *last = NULL;
         for (size_t i = ledger->decision_count; i-- > 0 && !last;)
-            if (ledger->decisions[i].step == step)
+            if (ledger->decisions[i].step == step &&
+                (!ledger->went_on || ledger->decisions[i].ended == all))
                 last = &ledger->decisions[i];
         if (!last || last->ended != all)
             complain(ledger, "step %" PRIu64 " was ended by servers %" PRIx32 " only", step,

@@ -30,6 +30,8 @@ struct sim_ledger {
     size_t decision_count;
     uint32_t term, server_count;   /* of the newest term */
     uint64_t first_step, step;     /* the surviving line: its beginning, and its end as of now */
+    uint64_t furthest;             /* that any line has come */
+    bool went_on;                  /* a term began with a checkpoint of a line that was given up */
     uint64_t applied, not_applied; /* pushes */
     char violation[256];           /* the first one, or nothing */
 };

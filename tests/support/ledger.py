@@ -9,7 +9,8 @@ line is the verdict; the exit code is 0 if nothing is wrong, 1 if something is, 
 nothing to read. --finished: the run must have committed so many steps.
 
 The surviving line: each term begins with so many steps done, and takes back what earlier terms had
-committed beyond. What is left at the end is what the weights are made of.
+committed beyond. What is left at the end is what the weights are made of. A term may go on with the
+line of one before the last: a slow disk has brought its checkpoint to an end by then.
 """
 import argparse
 import collections
@@ -135,12 +136,16 @@ class Ledger:
         for term in decided:
             if term not in self.terms:
                 self.complain(f"steps were committed in term {term}, which never began")
-        first = True
+        first, given_up = True, []
         for term in sorted(self.terms):
             process, entry = self.terms[term]
             if first:
                 self.base, first = entry.step, False
             reached = self.base + len(self.line)
+            given_up.append(list(self.line))
+            if entry.step > reached:
+                self.line = next((line for line in given_up if self.base + len(line) >= entry.step), self.line)
+                reached = self.base + len(self.line)
             if not self.base <= entry.step <= reached:
                 self.complain(f"term {term} begins with {entry.step} steps done, but {reached} were committed")
             self.redone += max(0, reached - entry.step)
@@ -155,7 +160,7 @@ class Ledger:
                     self.line.append((term, decision))
 
     def check_beginnings(self):
-        """What a term goes back to was written by all servers of one term before."""
+        """What a term goes back to was written by all servers of one term before, as was what is published."""
         for term, (_, entry) in sorted(self.terms.items()):
             if entry.step <= self.base:
                 continue
@@ -163,6 +168,12 @@ class Ledger:
                      if step == entry.step and t < term and t in self.terms and len(who) == self.terms[t][1].count]
             if not whole:
                 self.complain(f"term {term} begins at step {entry.step}, of which not all servers had saved their share")
+        for process in self.servers:
+            for entry in process.entries:
+                if entry.kind == "publish" and entry.term in self.terms and \
+                        len(self.saves[entry.term, entry.step]) != self.terms[entry.term][1].count:
+                    self.complain(f"{process}:{entry.number}: the checkpoint of step {entry.step} was published, of "
+                                  f"which servers {sorted(self.saves[entry.term, entry.step])} had saved their share")
 
     # ---- servers ----
 
@@ -229,6 +240,8 @@ class Ledger:
                 sums = {part: Sum() for part in trained}
             elif entry.kind == "save":
                 self.saves[at.term, entry.step].add(process.index)
+                if entry.step > at.step:
+                    self.complain(f"{process}:{entry.number}: saved step {entry.step} when it was at step {at.step}")
             elif entry.kind == "serve" and (entry.term, entry.step) != (at.term, at.step):
                 self.complain(f"{process}:{entry.number}: served weights of term {entry.term}, step {entry.step} "
                               f"in term {at.term}, step {at.step}")

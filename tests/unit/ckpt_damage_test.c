@@ -368,7 +368,7 @@ static void an_output_folder_that_is_none_is_trouble(void **state)
     write_text(path, "");
     assert_int_equal(disk->newest(NULL, path, folder, &manifest, NULL, NULL, &err), -1);
     sb_test_err_is(&err, SB_ERR_IO, "cannot open");
-    assert_int_equal(disk->prune(NULL, path, 1, SB_CKPT_NONE, &err), -1);
+    assert_int_equal(disk->prune(NULL, path, 12, 1, SB_CKPT_NONE, &err), -1);
     sb_test_err_is(&err, SB_ERR_IO, "cannot open");
     assert_int_equal(disk->write(NULL, path, &some, &file, &err), -1);
     sb_test_err_is(&err, SB_ERR_CREATE, "out");
@@ -404,7 +404,7 @@ static void a_checkpoint_that_cannot_be_removed_is_said(void **state)
     char target[SB_PATH_BYTES];
     sb_ckpt_folder(target, elsewhere, 5);
     assert_int_equal(symlink(target, link), 0); /* a link is no folder that rmdir takes */
-    assert_int_equal(disk->prune(NULL, dir, 1, SB_CKPT_NONE, &err), -1);
+    assert_int_equal(disk->prune(NULL, dir, 12, 1, SB_CKPT_NONE, &err), -1);
     sb_test_err_is(&err, SB_ERR_IO, "checkpoint-3");
     assert_int_equal(newest(dir), 5);
 }

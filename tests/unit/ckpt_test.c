@@ -306,7 +306,7 @@ static void only_the_newest_are_kept(void **state)
     char folder[SB_PATH_BYTES];
     sb_ckpt_folder(folder, dir, 3);
     assert_int_equal(sb_dir_make(folder, &err), 0); /* somebody else's: it has no manifest */
-    assert_int_equal(disk->prune(NULL, dir, 2, 9, &err), 0);
+    assert_int_equal(disk->prune(NULL, dir, 12, 2, 9, &err), 0);
     for (uint64_t step = 8; step <= 12; step++) {
         sb_ckpt_folder(folder, dir, step);
         assert_int_equal(sb_dir_exists(folder), step >= 11 || step == 9);
@@ -314,6 +314,30 @@ static void only_the_newest_are_kept(void **state)
     sb_ckpt_folder(folder, dir, 3);
     assert_true(sb_dir_exists(folder));
     assert_int_equal(newest(dir), 12);
+}
+
+/* The run went back to step 8, for 12 is damaged: what it saves now must not go in favour of that.
+ */
+static void a_damaged_one_of_a_later_step_keeps_nobodys_place(void **state)
+{
+    (void)state;
+    const char *dir = sb_test_dir();
+    char folder[SB_PATH_BYTES];
+    struct sb_err err = SB_ERR_INIT;
+    save(dir, 8, 1);
+    save(dir, 12, 1);
+    assert_int_equal(truncate(file_in(dir, 12, "state-1-of-1.safetensors"), 100), 0);
+    assert_int_equal(newest(dir), 8);
+    save(dir, 9, 1);
+    assert_int_equal(disk->prune(NULL, dir, 9, 1, SB_CKPT_NONE, &err), 0);
+    assert_int_equal(newest(dir), 9);
+    sb_ckpt_folder(folder, dir, 8);
+    assert_false(sb_dir_exists(folder));
+    save(dir, 12, 1); /* written anew */
+    assert_int_equal(disk->prune(NULL, dir, 12, 1, SB_CKPT_NONE, &err), 0);
+    assert_int_equal(newest(dir), 12);
+    sb_ckpt_folder(folder, dir, 9);
+    assert_false(sb_dir_exists(folder));
 }
 
 static void the_same_state_gives_the_same_bytes(void **state)
@@ -346,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_part_that_is_missing_is_named),
         cmocka_unit_test(a_full_disk_costs_the_new_checkpoint_only),
         cmocka_unit_test(only_the_newest_are_kept),
+        cmocka_unit_test(a_damaged_one_of_a_later_step_keeps_nobodys_place),
         cmocka_unit_test(the_same_state_gives_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
