@@ -5,12 +5,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-static uint64_t new_incarnation(void)
+static uint64_t random_bits(void)
 {
     uint64_t bits = 0;
     while (getrandom(&bits, sizeof(bits), 0) != (ssize_t)sizeof(bits))
         ;
-    return bits | SB_PEER_WORKER_BIT;
+    return bits;
 }
 
 static bool is_loopback(const char *endpoint)
@@ -49,7 +49,7 @@ static int take_by_arguments(struct sb_place *place, struct sb_run_args *args, b
     place->life = args->life;
     place->server_count = job->servers;
     place->worker_count = job->workers;
-    place->self = is_server ? args->index : new_incarnation();
+    place->self = is_server ? args->index : random_bits() | SB_PEER_WORKER_BIT;
     const char *bind = !is_server                  ? NULL
                        : args->bind                ? args->bind
                        : args->index == 0          ? job->address
@@ -73,8 +73,13 @@ int sb_place_take(struct sb_place *place, struct sb_run_args *args, bool is_serv
     *place = (struct sb_place){0};
     gethostname(host, sizeof(host) - 1);
     int rc = take_by_arguments(place, args, is_server, err);
-    snprintf(place->name, sizeof(place->name), "%s %u at %s, process %ld",
-             is_server ? "server" : "worker", place->index, host, (long)getpid());
+    /* In a container that is started again host and process are the same: a server is told from the
+     * one before by the rest.  Workers have a new peer number. */
+    int length = snprintf(place->name, sizeof(place->name), "%s %u at %s, process %ld",
+                          is_server ? "server" : "worker", place->index, host, (long)getpid());
+    if (is_server)
+        snprintf(place->name + length, sizeof(place->name) - (size_t)length, " (%08x)",
+                 (unsigned)random_bits());
     return rc;
 }
 

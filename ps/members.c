@@ -213,10 +213,12 @@ static enum sb_members_answer join_server(struct sb_members *members, uint64_t p
     if (server->here) {
         if (hello->life < server->life)
             return SB_MEMBERS_PAST;
-        if (hello->life == server->life && !strcmp(server->address, hello->address) &&
-            !strcmp(server->name, hello->name))
+        /* Two cannot listen at one address: who has another name there came after the other's end.
+         */
+        bool same_address = !strcmp(server->address, hello->address);
+        if (hello->life == server->life && same_address && !strcmp(server->name, hello->name))
             return SB_MEMBERS_KNOWN;
-        if (hello->life == server->life && !server->lost) {
+        if (hello->life == server->life && !same_address && !server->lost) {
             sb_err_set(err, SB_ERR_TRY_AGAIN,
                        "%s has the place of server %" PRIu32
                        "; %s may take it when the other is silent for worker_timeout_s",
