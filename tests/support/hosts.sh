@@ -139,7 +139,10 @@ heal() {
         ip netns exec "$hosts_id-$i" tc qdisc del dev eth0 root 2>/dev/null
         ip netns exec "$hosts_id-$i" iptables -F INPUT 2>/dev/null
     done
-    [ ${#hosts_delays[@]} = 0 ] || kill "${hosts_delays[@]}" 2>/dev/null
+    if [ ${#hosts_delays[@]} -gt 0 ]; then
+        kill "${hosts_delays[@]}" 2>/dev/null
+        wait "${hosts_delays[@]}" 2>/dev/null # they run on the hosts, too
+    fi
     hosts_delays=()
 }
 
