@@ -153,15 +153,17 @@ def percentile(values, share):
 
 def measure(bench, run, at):
     """What happened after a fault at that moment, once the run has gone on."""
-    before = max((s for t, s in run.steps if t <= at), default=0)
-    after = [(t, s) for t, s in list(run.steps) if t > at]
-    last = max((t for t, _ in run.steps if t <= at), default=at)
-    times = [last] + [t for t, _ in after]
-    regained = next((t for t, s in after if s > before), None)
-    return {"stall": max(max(b - a for a, b in zip(times, times[1:])) - bench.median, 0.0) if after else None,
-            "recovery": after[0][0] - at if after else None,
-            "regained": regained - at if regained else None,
-            "redone": sum(s <= before for _, s in after)}
+    steps = list(run.steps)
+    last = max((t for t, _ in steps if t <= at), default=at)
+    times = [last] + [t for t, _ in steps if t > at]
+    if len(times) < 2:
+        return {"stall": None, "recovery": None, "regained": None, "redone": 0}
+    # Steps that were under way when it happened still arrive: the fault is felt in the longest wait.
+    gap, felt, again = max((b - a, a, b) for a, b in zip(times, times[1:]))
+    before = max((s for t, s in steps if t <= felt), default=0)
+    regained = next((t for t, s in steps if t >= again and s > before), None)
+    return {"stall": max(gap - bench.median, 0.0), "recovery": again - at, "regained": regained - at if regained else None,
+            "redone": sum(s <= before for t, s in steps if t >= again)}
 
 
 def gone_on(run, at):
