@@ -3,6 +3,7 @@
 
     tests/bench/recovery.py                        all rows, about 15 minutes on 2 quiet cores
     tests/bench/recovery.py --row kill-worker --count 200 --seed 7
+    tests/bench/recovery.py --row straggler --row goodput --steps 4000    these need longer runs
     tests/bench/recovery.py --list
 
 A stall is the longest wait between two committed steps around a fault, less a median step; a recovery ends with the first step
@@ -250,17 +251,20 @@ def kill_coordinator(bench, dice, count):
 
 def straggler(bench, dice, count):
     """Throughput while one of the workers is stopped, against that before."""
-    shares, stop_s = [], 10.0
+    shares, before_s, stop_s = [], 5.0, 10.0
 
     def fault(run):
         pid = run.victim("worker", dice.randrange(WORKERS))
-        if pid is None or bench.steps - run.steps[-1][1] < 1.5 * stop_s / bench.median:
-            return None
+        began = time.monotonic()
+        run.wait_until(lambda: time.monotonic() - began > before_s)
         at = time.monotonic()
+        before = sum(at - before_s < t <= at for t, _ in run.steps) / before_s
+        if pid is None or bench.steps - run.steps[-1][1] < 1.5 * stop_s * before:
+            return None
         os.kill(pid, signal.SIGSTOP)
         run.wait_until(lambda: time.monotonic() - at > stop_s)
         os.kill(pid, signal.SIGCONT)
-        shares.append(sum(at < t <= at + stop_s for t, _ in run.steps) * bench.median / stop_s)
+        shares.append(sum(at < t <= at + stop_s for t, _ in run.steps) / stop_s / before)
         return False
 
     measured, wrong = [], []
