@@ -136,11 +136,6 @@ void sb_saver_drop_written(struct sb_saver *saver)
         drop_parts(saver->past, atomic_load(&saver->past->watch.written));
 }
 
-bool sb_saver_reads(const struct sb_saver *saver)
-{
-    return saver->write || saver->past;
-}
-
 void sb_saver_forget(struct sb_saver *saver)
 {
     if (saver->write && !saver->started) {

@@ -38,8 +38,6 @@ void sb_saver_begin(struct sb_saver *saver, struct sb_shard *shard, const char *
 bool sb_saver_ended(struct sb_saver *saver);
 /* Lets go of the memory that is written already, so that an update need not leave it alone. */
 void sb_saver_drop_written(struct sb_saver *saver);
-/* Memory of the shard may be in use for a write, asked for now or once. */
-bool sb_saver_reads(const struct sb_saver *saver);
 /* Nobody wants what was asked for. */
 void sb_saver_forget(struct sb_saver *saver);
 

@@ -290,6 +290,21 @@ static void take_push(struct sb_server *server, uint64_t now_ns, uint64_t peer,
     }
 }
 
+enum { ASKED_IN_EARNEST = 4 };
+
+/*
+ * On a slow line a worker asks again while the answer is still on its way out: a second one would
+ * only be in the way.  Whether one of ours is in a queue is known, but not whose, and his may be
+ * lost: who asks for the 4th, 8th, 16th ... time gets another one all the same.
+ */
+static bool is_on_its_way(struct sb_server *server, const struct sb_want *want)
+{
+    const struct sb_shard *shard = server->shard;
+    uint32_t before = sb_wants_note(&server->wants, want->part, shard->step, want->worker);
+    bool in_earnest = before >= ASKED_IN_EARNEST && (before & (before - 1)) == 0;
+    return before > 0 && !in_earnest && sb_shard_weights_shared(shard, want->part);
+}
+
 static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *head,
                       const struct sb_msg *msg, struct sb_outbox *out)
 {
@@ -311,10 +326,7 @@ static void take_want(struct sb_server *server, uint64_t peer, const Sb__Head *h
         sb_wants_add(&server->wants, &want);
         return;
     }
-    /* On a slow line a worker asks again while the answer is still on its way out: a second one
-     * would only be in the way. */
-    bool again = !want.rows && !sb_wants_note(&server->wants, want.part, shard->step, peer);
-    if (again && !sb_saver_reads(&server->saver) && sb_shard_weights_shared(shard, want.part))
+    if (!want.rows && is_on_its_way(server, &want))
         return;
     sb_outbox_put(out, peer, make_weights(server, &want));
     note_served(server, want.part, peer);

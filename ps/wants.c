@@ -17,7 +17,7 @@ void sb_wants_release(struct sb_wants *wants)
         for (size_t i = 0; i < wants->parts[part].count; i++)
             sb_frame_drop(&wants->parts[part].items[i].rows);
         free(wants->parts[part].items);
-        free(wants->parts[part].answered);
+        free(wants->parts[part].asked);
     }
     free(wants->parts);
     *wants = (struct sb_wants){0};
@@ -62,20 +62,19 @@ bool sb_wants_take(struct sb_wants *wants, uint32_t part_index, uint64_t step, s
     return false;
 }
 
-bool sb_wants_note(struct sb_wants *wants, uint32_t part_index, uint64_t step, uint64_t worker)
+uint32_t sb_wants_note(struct sb_wants *wants, uint32_t part_index, uint64_t step, uint64_t worker)
 {
     struct sb_wants_part *part = &wants->parts[part_index];
-    if (part->answered_step != step)
-        part->answered_count = 0;
-    part->answered_step = step;
-    for (size_t i = 0; i < part->answered_count; i++)
-        if (part->answered[i] == worker)
-            return false;
-    if (part->answered_count == part->answered_capacity) {
-        part->answered_capacity = part->answered_capacity ? 2 * part->answered_capacity : 4;
-        part->answered =
-            sb_realloc(part->answered, part->answered_capacity * sizeof(*part->answered));
+    if (part->asked_step != step)
+        part->asked_count = 0;
+    part->asked_step = step;
+    for (size_t i = 0; i < part->asked_count; i++)
+        if (part->asked[i].worker == worker)
+            return part->asked[i].times++;
+    if (part->asked_count == part->asked_capacity) {
+        part->asked_capacity = part->asked_capacity ? 2 * part->asked_capacity : 4;
+        part->asked = sb_realloc(part->asked, part->asked_capacity * sizeof(*part->asked));
     }
-    part->answered[part->answered_count++] = worker;
-    return true;
+    part->asked[part->asked_count++] = (struct sb_wants_asked){.worker = worker, .times = 1};
+    return 0;
 }

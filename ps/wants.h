@@ -22,9 +22,12 @@ struct sb_wants {
     struct sb_wants_part {
         struct sb_want *items; /* in order of arrival */
         size_t count, capacity;
-        uint64_t answered_step; /* of which those have had an answer */
-        uint64_t *answered;     /* peer numbers */
-        size_t answered_count, answered_capacity;
+        uint64_t asked_step; /* of which those have asked */
+        struct sb_wants_asked {
+            uint64_t worker;
+            uint32_t times;
+        } * asked;
+        size_t asked_count, asked_capacity;
     } * parts;
     size_t part_count;
 };
@@ -36,7 +39,7 @@ void sb_wants_add(struct sb_wants *wants, const struct sb_want *want);
 /* Takes out a want of this part that weights of `step` committed steps answer; false: none.  Its
  * rows are the caller's. */
 bool sb_wants_take(struct sb_wants *wants, uint32_t part, uint64_t step, struct sb_want *want);
-/* Notes that this worker is answered with the whole part as of step; false: it was before. */
-bool sb_wants_note(struct sb_wants *wants, uint32_t part, uint64_t step, uint64_t worker);
+/* Notes that this worker asks for the whole part as of step.  Returns how often it did before. */
+uint32_t sb_wants_note(struct sb_wants *wants, uint32_t part, uint64_t step, uint64_t worker);
 
 #endif

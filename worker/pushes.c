@@ -56,7 +56,7 @@ void sb_loan_end(struct sb_loan **loan)
 
 /* ---- retries ---- */
 
-enum { TRIES_DOUBLED = 3 };
+enum { TRIES_DOUBLED = 3, OUT_DOUBLED = 6 };
 
 void sb_retry_start(struct sb_retry *retry, uint64_t now_ns, uint64_t peer, struct sb_msg *msg,
                     struct sb_outbox *out)
@@ -66,7 +66,7 @@ void sb_retry_start(struct sb_retry *retry, uint64_t now_ns, uint64_t peer, stru
     sb_outbox_put(out, peer, sb_msg_copy(msg));
 }
 
-/* The copy before has not left this host: behind it a second one would only be in the way. */
+/* The copy before has not left this host: for a while a second one would only be in its way. */
 static bool on_its_way_out(const struct sb_msg *msg)
 {
     for (size_t i = 0; i < msg->frame_count; i++)
@@ -82,7 +82,9 @@ bool sb_retry_tick(struct sb_retry *retry, uint64_t now_ns, uint64_t heard_ns, u
         return false;
     uint64_t since = retry->sent_ns > heard_ns ? retry->sent_ns : heard_ns;
     uint32_t doubled = retry->tries < TRIES_DOUBLED ? retry->tries : TRIES_DOUBLED;
-    if (now_ns < since + ((uint64_t)retry_ms * 1000000 << doubled) || on_its_way_out(retry->msg))
+    if (on_its_way_out(retry->msg))
+        doubled = OUT_DOUBLED;
+    if (now_ns < since + ((uint64_t)retry_ms * 1000000 << doubled))
         return false;
     retry->sent_ns = now_ns;
     retry->tries++;

@@ -35,13 +35,14 @@ strike() {
     local stopped begun
     wrote 1 " serve .* step=$2 " || return
     read -rt 0.05 <> <(:)
+    begun=$(cat "$ledgers"/server-*.ledger | grep -c " begin ")
     if [ "$1" = 0 ]; then
         kill -9 "$(children ps 0)"
+        wrote $((begun + 2)) " begin " # before the next strike, which would keep the workers from it
         return
     fi
     mapfile -t stopped < <(children worker '[0-9]')
     kill -STOP "${stopped[@]}"
-    begun=$(cat "$ledgers"/server-*.ledger | grep -c " begin ")
     kill -9 "$(children ps "$1")"
     wrote $((begun + 2)) " begin "
     kill -CONT "${stopped[@]}"
