@@ -247,6 +247,7 @@ static int work(struct sb_role *role, struct sb_place *place, bool embedded, str
                                         .checksum = !embedded,
                                         .metrics = role->report.metrics,
                                         .told = &role->told,
+                                        .unheard = &role->unheard,
                                         .stop_code = &sb_stop_code,
                                         .loaded = sb_report_loaded,
                                         .loaded_context = &role->report,

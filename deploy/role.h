@@ -19,7 +19,8 @@ struct sb_role {
     struct sb_pool *pool;
     struct sb_report report;
     struct sb_ledger *server_ledger, *worker_ledger; /* NULL: none is kept */
-    bool told; /* the coordinator has said how the run ends */
+    bool told;                                       /* the coordinator has said how the run ends */
+    bool unheard;                                    /* our own trouble came after that */
 };
 
 /* The exit code of a process of a supervisor: it tells codes of the run from its own trouble. */

@@ -2,12 +2,12 @@
 #include "rank.h"
 #include "role.h"
 
-/* Of a run's child processes the coordinator says why it ends, for it is told; unless it is gone.
- */
+/* Of a run's child processes the coordinator says why it ends, for it is told; unless it is gone,
+ * or the model could not be written after the end. */
 static int work(struct sb_role *role, struct sb_place *place, struct sb_err *err)
 {
     int code = sb_role_work(role, place, false, err);
-    if (role->args.child && code != SB_ERR_PEER)
+    if (role->args.child && code != SB_ERR_PEER && !role->unheard)
         err->text[0] = 0;
     return code;
 }

@@ -572,6 +572,7 @@ int sb_worker_run(const struct sb_worker_options *options, struct sb_err *err)
         sb_metrics_heartbeat(options->metrics);
         if (turn(&w, err) < 0) {
             /* The others should not wait for us until a limit runs out. */
+            *options->unheard = sb_client_state(w.client) == SB_CLIENT_FINISH;
             sb_client_stop(w.client, sb_clock_ns(), err->code, err->text, &w.out);
             flush(&w, NULL);
             code = err->code;

@@ -28,7 +28,8 @@ struct sb_worker_options {
     const char *name;        /* host and process */
     bool checksum;
     struct sb_metrics *metrics; /* may be NULL */
-    bool *told; /* set when the code is the coordinator's word, and not our own trouble */
+    bool *told;    /* set when the code is the coordinator's word, and not our own trouble */
+    bool *unheard; /* set when it is, and the coordinator cannot hear of it any more */
     const volatile sig_atomic_t *stop_code; /* not 0 once a signal asks for an end: 130, 143 */
     sb_ledger_fn *on_entry;                 /* what was computed; may be NULL */
     void *entry_context;

@@ -18,17 +18,23 @@ timeout 200 "$build/shardbert-ps" "${common[@]}" --index 0 --set "metrics_addres
 server=$!
 python3 tests/support/throw_garbage.py "$port" 60 >"$work/thrown" &
 thrower=$!
-pids=()
-for i in 0 1; do
-    timeout 200 "$build/shardbert-worker" "${common[@]}" --index $i >"$work/worker-$i.log" 2>&1 &
-    pids[i]=$!
-done
 # counted: messages that the server has refused so far; nothing if it does not answer.
 counted() {
     python3 -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())' \
         "http://127.0.0.1:$page/metrics" 2>/dev/null | sed -nE 's/^shardbert_messages_refused_total.* ([0-9]+)$/\1/p'
 }
 refused=0
+# Much has come before the workers do, and more comes meanwhile.
+for ((i = 0; i < 300 && refused < 50; i++)); do
+    read -rt 0.1 <> <(:)
+    now=$(counted)
+    refused=${now:-$refused}
+done
+pids=()
+for i in 0 1; do
+    timeout 200 "$build/shardbert-worker" "${common[@]}" --index $i >"$work/worker-$i.log" 2>&1 &
+    pids[i]=$!
+done
 while kill -0 "$server" 2>/dev/null; do
     now=$(counted)
     refused=${now:-$refused}

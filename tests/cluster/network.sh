@@ -17,8 +17,8 @@ RANDOM=${SEED:-1}
 all=false
 [ "${NETWORK:-}" = all ] && all=true
 
-# between LOW HIGH: a number of the seed.
-between() { echo $(($1 + RANDOM % ($2 - $1 + 1))); }
+# between LOW HIGH: a number of the seed, in $number (in a subshell bash would draw it anew).
+between() { number=$(($1 + RANDOM % ($2 - $1 + 1))); }
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
 
@@ -103,7 +103,8 @@ parted() {
     local name=$1 seconds=$2 at from before
     shift 2
     start micro
-    reach "$(between 20 200)"
+    between 20 200
+    reach "$number"
     "$@"
     from=$(step)
     sleep "$seconds"
@@ -120,15 +121,23 @@ coordinator_alone() {
 }
 
 parts() {
-    parted "coordinator and all parted" "$(between 3 6)" coordinator_alone
+    between 3 6
+    parted "coordinator and all parted" "$number" coordinator_alone
     "$all" || return 0
-    parted "worker and server 1 parted" "$(between 4 10)" part 2 4
-    parted "worker and coordinator parted" "$(between 4 10)" part 1 4
-    parted "server 1 and coordinator parted" "$(between 4 10)" part 1 2
-    parted "server 1 hears worker, which does not hear it" "$(between 3 8)" part_way 4 2
-    parted "worker hears server 1, which does not hear it" "$(between 4 10)" part_way 2 4
-    parted "server 1 hears coordinator, which does not hear it" "$(between 4 10)" part_way 1 2
-    parted "coordinator hears server 1, which does not hear it" "$(between 4 10)" part_way 2 1
+    between 4 10
+    parted "worker and server 1 parted" "$number" part 2 4
+    between 4 10
+    parted "worker and coordinator parted" "$number" part 1 4
+    between 4 10
+    parted "server 1 and coordinator parted" "$number" part 1 2
+    between 3 8
+    parted "server 1 hears worker, which does not hear it" "$number" part_way 2 4
+    between 4 10
+    parted "worker hears server 1, which does not hear it" "$number" part_way 4 2
+    between 4 10
+    parted "server 1 hears coordinator, which does not hear it" "$number" part_way 2 1
+    between 4 10
+    parted "coordinator hears server 1, which does not hear it" "$number" part_way 1 2
 }
 
 # gives_up NAME WHO WORDS: it ends by itself, for a lost peer or to be tried again, and says so.
@@ -142,7 +151,8 @@ gives_up() {
 for_ever() {
     local who name="the coordinator cut off for ever"
     start micro --set step_timeout_s=3 --set save_timeout_s=3
-    reach "$(between 20 200)"
+    between 20 200
+    reach "$number"
     coordinator_alone
     for who in ps-1 worker-0 worker-1 worker-2; do
         gives_up "$name" "$who" 'nothing heard from the coordinator.* for [0-9]+ s \(step_timeout_s\)'
@@ -155,7 +165,8 @@ for_ever() {
 # A worker's host vanishes and does not come back.
 worker_vanished() {
     start micro --set step_timeout_s=5 --set worker_timeout_s=2
-    reach "$(between 20 200)"
+    between 20 200
+    reach "$number"
     vanish 5
     ends "a worker's host vanished" worker-2
     gives_up "a worker's host vanished" worker-2 'nothing heard from the coordinator'
@@ -166,7 +177,8 @@ worker_vanished() {
 server_replaced() {
     local i name="server 1 replaced while its host is cut off"
     start micro --set worker_timeout_s=2 --set step_timeout_s=60
-    reach "$(between 20 200)"
+    between 20 200
+    reach "$number"
     vanish 2
     pids[old]=${pids[ps-1]}
     mv "$work/ps-1.log" "$work/old.log"

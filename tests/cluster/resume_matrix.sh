@@ -35,8 +35,9 @@ pair() { echo "$(($1 * 11 % 32 % 4 + 1)) $(($1 * 11 % 32 / 4 + 1))"; }
 
 first=$((RANDOM % 32))
 for ((n = 0; n < count; n++)); do
+    after=$((first + n + 1 + RANDOM % 31)) # not in the subshell, where bash would draw it anew
     read -r servers workers <<<"$(pair $((first + n)))"
-    read -r servers_after workers_after <<<"$(pair $((first + n + 1 + RANDOM % 31)))"
+    read -r servers_after workers_after <<<"$(pair $after)"
     step=$((RANDOM % 250 + 3))
     name="$servers servers and $workers workers, killed at step $step, then $servers_after and $workers_after"
     rm -rf "$work/out"
