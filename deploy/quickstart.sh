@@ -99,10 +99,11 @@ logging_steps: 100
 YAML
 }
 
-# untrained JOB FOLDER: the model that the job starts from, made by one step of rate 0.
+# untrained JOB FOLDER: the model that the job starts from, made by one step of a rate that is too
+# small to move a weight.
 untrained() {
     "$build/shardbert" train "$folder/$1.yaml" --quiet --set output_dir="$folder/$2" \
-        --set max_steps=1 --set learning_rate=0
+        --set max_steps=1 --set learning_rate=1e-30
 }
 
 # score MODEL TASK: one JSON object.
